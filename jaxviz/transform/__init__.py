@@ -1,0 +1,3 @@
+"""Function transformations; they know nothing of pictures."""
+
+from jaxviz.transform.taps import tap as tap
