@@ -1,0 +1,7 @@
+"""Images in: files, folders, and the synthetic shapes set; knows no model."""
+
+from jaxviz.data.image_files import list_images as list_images
+from jaxviz.data.image_files import load_image as load_image
+from jaxviz.data.synthetic import SHAPE_NAMES as SHAPE_NAMES
+from jaxviz.data.synthetic import Shapes as Shapes
+from jaxviz.data.synthetic import shapes as shapes
