@@ -1,0 +1,295 @@
+"""One walk over a jaxpr, shared by the transformations.
+
+A transformation says what it does with single equations (`Rules`); `interpret` walks the program,
+keeps the values, and goes into the calls (jit, custom_jvp, custom_vjp, remat, scan, cond, while)
+where a rule may lie inside, re-calling the public function that made the call. What no rule
+concerns is evaluated as it stands.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+from jax.extend import core
+from jax.extend.core import primitives
+
+__all__ = ["Rules", "calls_any", "evaluate", "interpret", "trace"]
+
+Value = TypeVar("Value")
+Found = OrderedDict  # layer name -> value, in the order of evaluation; ordered also as a pytree
+
+
+class Rules(NamedTuple):
+    """What a transformation does with the equations of a program.
+
+    A *value* is whatever the transformation carries in place of an array: the array itself, or a
+    pytree of arrays whose static part says something about it.
+
+    Attributes:
+      rule: `rule(equation, inputs, found)` gives the outputs of an equation, or None where the
+        transformation has nothing to say about it. It may put values by name into `found`.
+      enters: whether a rule may lie inside this program, the body of a call.
+      otherwise: the outputs of an equation (not a call) that has no rule.
+      constant: the value of an array that the program closes over.
+      settle: a value as it must look where control flow joins, so that all ways give the same kind.
+      array: the array that a settled value stands for.
+    """
+
+    rule: Callable[[core.JaxprEqn, Sequence[Any], Found], Sequence[Any] | None]
+    enters: Callable[[core.Jaxpr], bool]
+    otherwise: Callable[[core.JaxprEqn, Sequence[Any]], Sequence[Any]] = lambda equation, inputs: (
+        evaluate(equation, *inputs)
+    )
+    constant: Callable[[Any], Any] = lambda array: array
+    settle: Callable[[Any], Any] = lambda value: value
+    array: Callable[[Any], Any] = lambda value: value
+
+
+def trace(f: Callable, *args: Any) -> tuple[core.ClosedJaxpr, Any]:
+    """The program of `f` at `args`, and the structure of what it returns.
+
+    Args:
+      f: any function of pytrees of arrays.
+      *args: arrays, or `jax.ShapeDtypeStruct` in their place.
+
+    Returns:
+      `(program, structure)`: `structure` is the treedef of the result.
+    """
+    # A new function each time: what `f` closes over may be tracers of a trace that has ended.
+    program, shapes = jax.make_jaxpr(lambda *args: f(*args), return_shape=True)(*args)
+    return program, jax.tree.structure(shapes)
+
+
+def opened(program: Any) -> tuple[core.Jaxpr, Sequence[Any]]:
+    """The equations and the constants of a program, closed or not."""
+    return getattr(program, "jaxpr", program), getattr(program, "consts", ())
+
+
+def calls_any(program: Any, concerned: Callable[[core.JaxprEqn], bool]) -> bool:
+    """Whether an equation of the program, or of a program inside it, is `concerned`."""
+    return any(
+        concerned(equation)
+        or any(calls_any(inner, concerned) for inner in core.jaxprs_in_params(equation.params))
+        for equation in opened(program)[0].eqns
+    )
+
+
+def evaluate(equation: core.JaxprEqn, *inputs: Any) -> Sequence[Any]:
+    """The outputs of one equation, as JAX computes them.
+
+    The equation is evaluated as a program of its own, which holds for every primitive, keeps
+    custom derivatives, and keeps the name scopes that profilers show.
+    """
+    arguments = [
+        (variable, value)
+        for variable, value in zip(equation.invars, inputs, strict=True)
+        if not isinstance(variable, core.Literal)
+    ]
+    alone = core.Jaxpr(
+        (),
+        [variable for variable, _ in arguments],
+        equation.outvars,
+        [equation],
+        equation.effects,
+        debug_info=core.DebugInfo("jaxviz", equation.primitive.name, None, None),
+    )
+    return core.jaxpr_as_fun(core.ClosedJaxpr(alone, ()))(*(value for _, value in arguments))
+
+
+def interpret(program: Any, inputs: Sequence[Any], rules: Rules) -> tuple[list[Any], Found]:
+    """The outputs of a program under a transformation's rules.
+
+    Args:
+      program: a jaxpr, closed or without constants.
+      inputs: one value for each of its inputs.
+      rules: the transformation.
+
+    Returns:
+      `(outputs, found)`: the program's outputs as values, and what the rules found by name.
+
+    Raises:
+      NotImplementedError: a rule applies inside a call that cannot be entered.
+    """
+    jaxpr, constants = opened(program)
+    values: dict[core.Var, Any] = {}
+    found: Found = OrderedDict()
+
+    def read(variable: core.Var | core.Literal) -> Any:
+        if isinstance(variable, core.Literal):
+            return rules.constant(variable.val)
+        return values[variable]
+
+    values.update(zip(jaxpr.constvars, map(rules.constant, constants), strict=True))
+    values.update(zip(jaxpr.invars, inputs, strict=True))
+    for equation in jaxpr.eqns:
+        operands = [read(variable) for variable in equation.invars]
+        outputs = rules.rule(equation, operands, found)
+        if outputs is None:
+            outputs, inner = _without_rule(equation, operands, rules)
+            for name, value in inner.items():
+                keep(found, name, value)
+        values.update(zip(equation.outvars, outputs, strict=True))
+    return [read(variable) for variable in jaxpr.outvars], found
+
+
+def keep(found: Found, name: str, value: Any) -> None:
+    """Adds a value under its name; a name met again gets `_1`, `_2`, as torch.fx counts them."""
+    numbered, count = name, 0
+    while numbered in found:
+        count += 1
+        numbered = f"{name}_{count}"
+    found[numbered] = value
+
+
+def _without_rule(
+    equation: core.JaxprEqn, operands: Sequence[Any], rules: Rules
+) -> tuple[Sequence[Any], Found]:
+    inner = list(core.jaxprs_in_params(equation.params))
+    if not any(rules.enters(opened(program)[0]) for program in inner):
+        return rules.otherwise(equation, operands), OrderedDict()
+    enter = _ENTERED.get(equation.primitive)
+    if enter is not None:
+        return enter(equation, operands, rules)
+    if equation.primitive.name.startswith(_COMBINING):
+        return rules.otherwise(equation, operands), OrderedDict()
+    raise NotImplementedError(
+        f"the model calls '{equation.primitive.name}', and jaxviz cannot go into it; put the "
+        "transformation inside of it, or write the model without it."
+    )
+
+
+# The programs inside these say how to combine two numbers, and are no part of the model.
+_COMBINING = ("reduce", "scatter", "select_and", "sort", "cum", "arg")
+
+
+def _enter_jit(equation, operands, rules):
+    parameters = equation.params
+
+    def body(operands):
+        return interpret(parameters["jaxpr"], operands, rules)
+
+    body.__name__ = parameters["name"]
+    options = dict(parameters["compiler_options_kvs"])
+    call = jax.jit(body, inline=parameters["inline"], compiler_options=options or None)
+    outputs, found = call([*map(_placed, operands, parameters["in_shardings"])])
+    return [*map(_placed, outputs, parameters["out_shardings"])], found
+
+
+def _placed(value, sharding):
+    if not isinstance(sharding, jax.sharding.Sharding):
+        return value
+    return jax.tree.map(lambda leaf: jax.lax.with_sharding_constraint(leaf, sharding), value)
+
+
+def _enter_remat(equation, operands, rules):
+    parameters = equation.params
+    body = jax.checkpoint(
+        lambda operands: interpret(parameters["jaxpr"], operands, rules),
+        prevent_cse=parameters["prevent_cse"],
+        policy=parameters["policy"],
+    )
+    return body(operands)
+
+
+def _enter_custom(equation, operands, rules):
+    # A custom derivative is the model's own, and is given up only where a rule replaces it: a
+    # first walk over shapes alone tells whether one does.
+    program = equation.params["call_jaxpr"]
+    applied = []
+
+    def noting(inner, inputs, found):
+        outputs = rules.rule(inner, inputs, found)
+        applied.append(outputs is not None)
+        return outputs
+
+    jax.eval_shape(
+        lambda operands: interpret(program, operands, rules._replace(rule=noting)), operands
+    )
+    if any(applied):
+        return interpret(program, operands, rules)
+    return rules.otherwise(equation, operands), OrderedDict()
+
+
+def _enter_scan(equation, operands, rules):
+    parameters = equation.params
+    if "ft_in" in parameters:  # jax >= 0.11
+        constant_count, carry_count = (len(part) for part in parameters["ft_in"].unpack()[:2])
+    else:
+        constant_count, carry_count = parameters["num_consts"], parameters["num_carry"]
+    constants = operands[:constant_count]
+    settled = [rules.settle(value) for value in operands[constant_count:]]
+
+    def body(carry, slices):
+        outputs, found = interpret(parameters["jaxpr"], [*constants, *carry, *slices], rules)
+        outputs = [rules.settle(value) for value in outputs]
+        return outputs[:carry_count], (outputs[carry_count:], found)
+
+    carry, (stacked, found) = jax.lax.scan(
+        body,
+        settled[:carry_count],
+        settled[carry_count:],
+        length=parameters["length"],
+        reverse=parameters["reverse"],
+        unroll=parameters["unroll"],
+    )
+    return [*carry, *stacked], found
+
+
+def _enter_cond(equation, operands, rules):
+    index, *operands = operands
+    names = []
+
+    def branch(program):
+        def body(operands):
+            outputs, found = interpret(program, operands, rules)
+            names.append(tuple(found))
+            return [rules.settle(value) for value in outputs], found
+
+        return body
+
+    branches = [branch(program) for program in equation.params["branches"]]
+    for body in branches:
+        jax.eval_shape(body, operands)
+    uneven = sorted(set().union(*names) - set(names[0]).intersection(*names))
+    if uneven:
+        raise NotImplementedError(
+            f"layer '{uneven[0]}' lies in one branch of a cond only, so it does not always have "
+            "a value; tap a value of that name in every branch, or tap the cond's result."
+        )
+    return jax.lax.switch(rules.array(rules.settle(index)), branches, operands)
+
+
+def _enter_while(equation, operands, rules):
+    parameters = equation.params
+    split = parameters["cond_nconsts"], parameters["cond_nconsts"] + parameters["body_nconsts"]
+    condition_constants, body_constants = operands[: split[0]], operands[split[0] : split[1]]
+
+    def condition(carry):
+        outputs, _ = interpret(parameters["cond_jaxpr"], [*condition_constants, *carry], rules)
+        return rules.array(rules.settle(outputs[0]))
+
+    def body(carry):
+        outputs, found = interpret(parameters["body_jaxpr"], [*body_constants, *carry], rules)
+        if found:
+            raise NotImplementedError(
+                f"layer '{next(iter(found))}' lies in a while loop, whose number of turns is not "
+                "known, so its values cannot be kept; tap the loop's result."
+            )
+        return [rules.settle(value) for value in outputs]
+
+    carry = [rules.settle(value) for value in operands[split[1] :]]
+    return jax.lax.while_loop(condition, body, carry), OrderedDict()
+
+
+_ENTERED = {
+    primitives.jit_p: _enter_jit,
+    primitives.remat_p: _enter_remat,
+    primitives.custom_jvp_call_p: _enter_custom,
+    primitives.custom_vjp_call_p: _enter_custom,
+    primitives.scan_p: _enter_scan,
+    primitives.cond_p: _enter_cond,
+    primitives.while_p: _enter_while,
+}
