@@ -1,0 +1,143 @@
+"""The output folder of a run: every file whole, or not there at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxviz.report.page import Page, Picture, png_bytes, render
+
+
+def check_writable(folder: str | os.PathLike) -> Path:
+    """Asks, before a long run, whether its output can be written at the end.
+
+    Nothing is created.
+
+    Args:
+        folder: where the output is to go; it need not exist.
+
+    Returns:
+        The folder as a path.
+
+    Raises:
+        OSError: where the folder, or a folder on the way to it, is a file or not writable.
+
+    Example:
+        >>> check_writable("jaxviz-demo").name
+        'jaxviz-demo'
+    """
+    folder = Path(folder)
+    nearest = folder.absolute()
+    while not os.path.lexists(nearest):
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise NotADirectoryError(
+            f"cannot write to {str(folder)!r}: {str(nearest)!r} is not a folder; choose another."
+        )
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise PermissionError(
+            f"cannot write to {str(folder)!r}: no permission to write in {str(nearest)!r}; "
+            "choose another folder."
+        )
+    return folder
+
+
+def write_file(path: str | os.PathLike, content: str | bytes) -> Path:
+    """Writes a file under a temporary name and renames it, so that it is never half there.
+
+    Args:
+        path: the file; its folder is made if need be, and an old file is replaced.
+        content: text (as UTF-8) or bytes.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: where the file cannot be written; the temporary file is gone then.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_file(Path(folder) / "a" / "note.txt", "hello").read_text()
+        'hello'
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def write_run(
+    folder: str | os.PathLike,
+    page: Page,
+    *,
+    numbers: Mapping[str, Any],
+    sheets: Sequence[Picture] = (),
+) -> list[Path]:
+    """Writes a run: `index.html`, its pictures as PNG files, and `numbers.json`.
+
+    All files are written beside the folder first and moved in when they are complete: a new folder
+    appears whole, and in an old one each file is replaced whole, the page last.
+
+    Args:
+        folder: where to write; made if need be.
+        page: what to show.
+        numbers: the numbers behind the pictures; arrays become lists.
+        sheets: further pictures that are not on the page.
+
+    Returns:
+        The files, the page first.
+
+    Raises:
+        OSError: where the folder cannot be written.
+        ValueError: where a number is NaN or infinite, which JSON cannot hold.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     files = write_run(Path(folder) / "run", Page("A run", []), numbers={"top": [1, 2]})
+        ...     [file.name for file in files]
+        ['index.html', 'numbers.json']
+    """
+    folder = check_writable(folder)
+    contents: dict[str, bytes] = {
+        f"{picture.name}.png": png_bytes(picture.pixels) for picture in [*sheets, *page.pictures()]
+    }
+    text = json.dumps(numbers, indent=1, default=_plain, allow_nan=False)
+    contents["numbers.json"] = (text + "\n").encode()
+    contents["index.html"] = render(page).encode()
+
+    target = folder.absolute()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    partial.mkdir()
+    try:
+        for name, content in contents.items():
+            (partial / name).write_bytes(content)
+        if target.exists():
+            for name in contents:
+                os.replace(partial / name, target / name)
+        else:
+            partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return [folder / name for name in ["index.html", *sorted(contents.keys() - {"index.html"})]]
+
+
+def _plain(value: Any) -> Any:
+    """Arrays and their scalars as JSON knows them."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "biufU":
+        raise TypeError(f"{type(value).__name__} has no place in numbers.json")
+    return array.tolist()
