@@ -53,17 +53,17 @@ def scale_limit(values: Float[np.ndarray, "*b"], *, percentile: float = PERCENTI
     A sparse map, whose percentile is zero, is scaled by its largest magnitude; a map of zeros by 1.
 
     Args:
-        values: numbers of any shape.
-        percentile: how much of `|values|` lies within the scale, in percent.
+      values: numbers of any shape.
+      percentile: how much of `|values|` lies within the scale, in percent.
 
     Returns:
-        A positive number.
+      A positive number.
 
     Example:
-        >>> scale_limit(np.array([-2.0, 1.0, 0.5]), percentile=100)
-        2.0
-        >>> scale_limit(np.zeros(3))
-        1.0
+      >>> scale_limit(np.array([-2.0, 1.0, 0.5]), percentile=100)
+      2.0
+      >>> scale_limit(np.zeros(3))
+      1.0
     """
     size = np.abs(_numbers(values, "the map"))
     return float(np.percentile(size, percentile)) or float(size.max()) or 1.0
@@ -75,19 +75,19 @@ def signed_colours(
     """Zero-centred colours: red above zero, blue below, a near-white grey at zero.
 
     Args:
-        map: signed numbers, one or more maps; all are coloured on one scale.
-        limit: the magnitude with the strongest colours, larger ones look the same; None takes the
-            99.5th percentile of `|map|` (`scale_limit`).
+      map: signed numbers, one or more maps; all are coloured on one scale.
+      limit: the magnitude with the strongest colours, larger ones look the same; None takes the
+          99.5th percentile of `|map|` (`scale_limit`).
 
     Returns:
-        RGB in [0, 1].
+      RGB in [0, 1].
 
     Raises:
-        ValueError: for NaN or infinite values, and for a limit that is not positive.
+      ValueError: for NaN or infinite values, and for a limit that is not positive.
 
     Example:
-        >>> signed_colours(np.array([[0.0, 1.0, -1.0]]))[0].round(2).tolist()
-        [[0.97, 0.97, 0.97], [0.4, 0.0, 0.12], [0.02, 0.19, 0.38]]
+      >>> signed_colours(np.array([[0.0, 1.0, -1.0]]))[0].round(2).tolist()
+      [[0.97, 0.97, 0.97], [0.4, 0.0, 0.12], [0.02, 0.19, 0.38]]
     """
     map = _numbers(map, "the map")
     limit = scale_limit(map) if limit is None else limit
@@ -102,20 +102,20 @@ def heat_colours(
     """Sequential, perceptually uniform colours from dark (`low`) to bright (`high`).
 
     Args:
-        map: numbers without a meaningful sign, one or more maps; all are coloured on one scale.
-        low: the value of the darkest colour; None takes the smallest.
-        high: the value of the brightest colour; None takes the largest. Where `low` and `high` are
-            equal nothing stands out, and all is dark.
+      map: numbers without a meaningful sign, one or more maps; all are coloured on one scale.
+      low: the value of the darkest colour; None takes the smallest.
+      high: the value of the brightest colour; None takes the largest. Where `low` and `high` are
+          equal nothing stands out, and all is dark.
 
     Returns:
-        RGB in [0, 1].
+      RGB in [0, 1].
 
     Raises:
-        ValueError: for NaN or infinite values.
+      ValueError: for NaN or infinite values.
 
     Example:
-        >>> bool(np.ptp(heat_colours(np.full((2, 2), 7.0)), axis=(0, 1)).any())
-        False
+      >>> bool(np.ptp(heat_colours(np.full((2, 2), 7.0)), axis=(0, 1)).any())
+      False
     """
     map = _numbers(map, "the map")
     return _look_up("magma", heat_fraction(map, low=low, high=high))
@@ -127,16 +127,16 @@ def heat_fraction(
     """Where each value lies between `low` (0) and `high` (1), as `heat_colours` colours it.
 
     Args:
-        map: finite numbers.
-        low: the value that becomes 0; None takes the smallest.
-        high: the value that becomes 1; None takes the largest.
+      map: finite numbers.
+      low: the value that becomes 0; None takes the smallest.
+      high: the value that becomes 1; None takes the largest.
 
     Returns:
-        Numbers in [0, 1], all 0 where `low` equals `high`.
+      Numbers in [0, 1], all 0 where `low` equals `high`.
 
     Example:
-        >>> heat_fraction(np.array([[1.0, 2.0, 5.0]])).tolist()
-        [[0.0, 0.25, 1.0]]
+      >>> heat_fraction(np.array([[1.0, 2.0, 5.0]])).tolist()
+      [[0.0, 0.25, 1.0]]
     """
     map = _numbers(map, "the map")
     low = float(map.min()) if low is None else low
@@ -148,9 +148,9 @@ class LabelColours(NamedTuple):
     """A picture of labels, and what its colours mean.
 
     Attributes:
-        colours: RGB in [0, 1], of the labels' shape.
-        legend: (label, its colour) from the most frequent label on; label None stands for all the
-            labels that have no colour of their own.
+      colours: RGB in [0, 1], of the labels' shape.
+      legend: (label, its colour) from the most frequent label on; label None stands for all the
+          labels that have no colour of their own.
     """
 
     colours: Float[np.ndarray, "*b h w 3"]
@@ -163,18 +163,18 @@ def label_colours(
     """One colour for each of the most frequent labels; the rest share a grey.
 
     Args:
-        labels: whole numbers, such as the most probable class at each position.
-        first: labels that take the first colours, in this order, whether they occur or not, so that
-            a class keeps its colour from picture to picture.
-        most: how many labels get a colour of their own, at most 10.
+      labels: whole numbers, such as the most probable class at each position.
+      first: labels that take the first colours, in this order, whether they occur or not, so that
+          a class keeps its colour from picture to picture.
+      most: how many labels get a colour of their own, at most 10.
 
     Returns:
-        The picture and its legend; the legend names only labels that occur.
+      The picture and its legend; the legend names only labels that occur.
 
     Example:
-        >>> picture = label_colours(np.array([[3, 3, 7]]))
-        >>> [label for label, _ in picture.legend]
-        [3, 7]
+      >>> picture = label_colours(np.array([[3, 3, 7]]))
+      >>> [label for label, _ in picture.legend]
+      [3, 7]
     """
     labels = np.asarray(labels)
     values, counts = np.unique(labels, return_counts=True)
@@ -207,22 +207,22 @@ def contrast(
     """A projection into pixel space as a picture around grey: zero is 0.5, as in Zeiler & Fergus.
 
     Args:
-        projection: signed RGB, as deconvnet and guided backpropagation give it.
-        limit: the magnitude that becomes black or full colour; None takes the 99.5th percentile of
-            `|projection|` (`scale_limit`).
+      projection: signed RGB, as deconvnet and guided backpropagation give it.
+      limit: the magnitude that becomes black or full colour; None takes the 99.5th percentile of
+          `|projection|` (`scale_limit`).
 
     Returns:
-        RGB in [0, 1].
+      RGB in [0, 1].
 
     Raises:
-        ValueError: for NaN or infinite values.
+      ValueError: for NaN or infinite values.
 
     Example:
-        >>> contrast(np.zeros((1, 1, 3))).tolist()
-        [[[0.5, 0.5, 0.5]]]
+      >>> contrast(np.zeros((1, 1, 3))).tolist()
+      [[[0.5, 0.5, 0.5]]]
 
     References:
-        Zeiler & Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014, Fig. 2.
+      Zeiler & Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014, Fig. 2.
     """
     projection = _numbers(projection, "the projection")
     limit = scale_limit(projection) if limit is None else limit
@@ -238,19 +238,19 @@ def overlay(
     """Colours laid over an image: `(1 - alpha) * image + alpha * colours`.
 
     Args:
-        image: RGB in [0, 1].
-        colours: RGB in [0, 1], of the same shape.
-        alpha: how much of the colours shows, in [0, 1]; one number, or one for each pixel.
+      image: RGB in [0, 1].
+      colours: RGB in [0, 1], of the same shape.
+      alpha: how much of the colours shows, in [0, 1]; one number, or one for each pixel.
 
     Returns:
-        RGB in [0, 1].
+      RGB in [0, 1].
 
     Raises:
-        ValueError: where the shapes differ.
+      ValueError: where the shapes differ.
 
     Example:
-        >>> overlay(np.zeros((1, 1, 3)), np.ones((1, 1, 3)), alpha=0.25).tolist()
-        [[[0.25, 0.25, 0.25]]]
+      >>> overlay(np.zeros((1, 1, 3)), np.ones((1, 1, 3)), alpha=0.25).tolist()
+      [[[0.25, 0.25, 0.25]]]
     """
     image, colours = np.asarray(image, np.float64), np.asarray(colours, np.float64)
     if image.shape != colours.shape:
@@ -267,16 +267,16 @@ def to_uint8(image: Float[np.ndarray, "*b h w 3"]) -> UInt8[np.ndarray, "*b h w 
     """[0, 1] as bytes, rounded to the nearest; values outside are clipped.
 
     Args:
-        image: RGB, nominally in [0, 1].
+      image: RGB, nominally in [0, 1].
 
     Returns:
-        RGB in 0 to 255.
+      RGB in 0 to 255.
 
     Raises:
-        ValueError: for NaN or infinite values.
+      ValueError: for NaN or infinite values.
 
     Example:
-        >>> to_uint8(np.array([[[0.0, 0.5, 1.2]]])).tolist()
-        [[[0, 128, 255]]]
+      >>> to_uint8(np.array([[[0.0, 0.5, 1.2]]])).tolist()
+      [[[0, 128, 255]]]
     """
     return np.floor(np.clip(_numbers(image, "the image"), 0, 1) * 255 + 0.5).astype(np.uint8)

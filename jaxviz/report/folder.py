@@ -20,17 +20,17 @@ def check_writable(folder: str | os.PathLike) -> Path:
     Nothing is created.
 
     Args:
-        folder: where the output is to go; it need not exist.
+      folder: where the output is to go; it need not exist.
 
     Returns:
-        The folder as a path.
+      The folder as a path.
 
     Raises:
-        OSError: where the folder, or a folder on the way to it, is a file or not writable.
+      OSError: where the folder, or a folder on the way to it, is a file or not writable.
 
     Example:
-        >>> check_writable("jaxviz-demo").name
-        'jaxviz-demo'
+      >>> check_writable("jaxviz-demo").name
+      'jaxviz-demo'
     """
     folder = Path(folder)
     nearest = folder.absolute()
@@ -52,20 +52,20 @@ def write_file(path: str | os.PathLike, content: str | bytes) -> Path:
     """Writes a file under a temporary name and renames it, so that it is never half there.
 
     Args:
-        path: the file; its folder is made if need be, and an old file is replaced.
-        content: text (as UTF-8) or bytes.
+      path: the file; its folder is made if need be, and an old file is replaced.
+      content: text (as UTF-8) or bytes.
 
     Returns:
-        The path.
+      The path.
 
     Raises:
-        OSError: where the file cannot be written; the temporary file is gone then.
+      OSError: where the file cannot be written; the temporary file is gone then.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_file(Path(folder) / "a" / "note.txt", "hello").read_text()
-        'hello'
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     write_file(Path(folder) / "a" / "note.txt", "hello").read_text()
+      'hello'
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,24 +91,24 @@ def write_run(
     appears whole, and in an old one each file is replaced whole, the page last.
 
     Args:
-        folder: where to write; made if need be.
-        page: what to show.
-        numbers: the numbers behind the pictures; arrays become lists.
-        sheets: further pictures that are not on the page.
+      folder: where to write; made if need be.
+      page: what to show.
+      numbers: the numbers behind the pictures; arrays become lists.
+      sheets: further pictures that are not on the page.
 
     Returns:
-        The files, the page first.
+      The files, the page first.
 
     Raises:
-        OSError: where the folder cannot be written.
-        ValueError: where a number is NaN or infinite, which JSON cannot hold.
+      OSError: where the folder cannot be written.
+      ValueError: where a number is NaN or infinite, which JSON cannot hold.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     files = write_run(Path(folder) / "run", Page("A run", []), numbers={"top": [1, 2]})
-        ...     [file.name for file in files]
-        ['index.html', 'numbers.json']
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     files = write_run(Path(folder) / "run", Page("A run", []), numbers={"top": [1, 2]})
+      ...     [file.name for file in files]
+      ['index.html', 'numbers.json']
     """
     folder = check_writable(folder)
     contents: dict[str, bytes] = {

@@ -32,17 +32,17 @@ def wrap_text(text: str, *, width: float, points: int, bold: bool = False) -> li
     """`text` in lines no wider than `width` pixels; a word that is too long is cut.
 
     Args:
-        text: what to write; its own line breaks are kept.
-        width: the widest line, in pixels, at least that of one character.
-        points: the size of the letters.
-        bold: whether they are bold.
+      text: what to write; its own line breaks are kept.
+      width: the widest line, in pixels, at least that of one character.
+      points: the size of the letters.
+      bold: whether they are bold.
 
     Returns:
-        The lines.
+      The lines.
 
     Example:
-        >>> wrap_text("most probable label", width=110, points=13)
-        ['most probable', 'label']
+      >>> wrap_text("most probable label", width=110, points=13)
+      ['most probable', 'label']
     """
     font = _font(points, bold)
     lines = []
@@ -84,24 +84,24 @@ def sheet(
     so no text is ever clipped.
 
     Args:
-        images: rows of pictures, all of one size; None leaves a place empty.
-        rows: a title for each row, or none at all.
-        columns: a title for each column, or none at all.
-        title: a heading for the sheet.
-        legend: (text, colour in [0, 1]) pairs, listed below the pictures.
-        gap: pixels between pictures.
-        points: the size of the letters.
+      images: rows of pictures, all of one size; None leaves a place empty.
+      rows: a title for each row, or none at all.
+      columns: a title for each column, or none at all.
+      title: a heading for the sheet.
+      legend: (text, colour in [0, 1]) pairs, listed below the pictures.
+      gap: pixels between pictures.
+      points: the size of the letters.
 
     Returns:
-        The sheet as bytes, on white.
+      The sheet as bytes, on white.
 
     Raises:
-        ValueError: where pictures differ in size, or titles and pictures in number.
+      ValueError: where pictures differ in size, or titles and pictures in number.
 
     Example:
-        >>> tile = np.zeros((20, 30, 3), np.uint8)
-        >>> sheet([[tile, tile], [tile, None]], gap=8).shape
-        (64, 84, 3)
+      >>> tile = np.zeros((20, 30, 3), np.uint8)
+      >>> sheet([[tile, tile], [tile, None]], gap=8).shape
+      (64, 84, 3)
     """
     from PIL import Image, ImageDraw
 

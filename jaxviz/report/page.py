@@ -17,10 +17,10 @@ class Picture:
     """One image file of a run.
 
     Attributes:
-        name: the file's name without its ending, unique in the run: letters, digits, `.`, `_`, `-`.
-        pixels: RGB bytes.
-        alt: what the picture shows, in words, for those who cannot see it.
-        smooth: whether enlarging may blend pixels; cells and labels are kept sharp instead.
+      name: the file's name without its ending, unique in the run: letters, digits, `.`, `_`, `-`.
+      pixels: RGB bytes.
+      alt: what the picture shows, in words, for those who cannot see it.
+      smooth: whether enlarging may blend pixels; cells and labels are kept sharp instead.
     """
 
     name: str
@@ -45,9 +45,9 @@ class Figure:
     """Pictures that belong together, side by side, with one caption.
 
     Attributes:
-        pictures: one or more.
-        caption: a short title.
-        note: a line of detail below the caption.
+      pictures: one or more.
+      caption: a short title.
+      note: a line of detail below the caption.
     """
 
     pictures: Sequence[Picture]
@@ -60,10 +60,10 @@ class Legend:
     """What colours mean.
 
     Attributes:
-        entries: (text, RGB in [0, 1]) pairs, shown as swatches.
-        scale: colours from the low to the high end of a continuous scale, shown as a bar.
-        low: what the low end means.
-        high: what the high end means.
+      entries: (text, RGB in [0, 1]) pairs, shown as swatches.
+      scale: colours from the low to the high end of a continuous scale, shown as a bar.
+      low: what the low end means.
+      high: what the high end means.
     """
 
     entries: Sequence[tuple[str, tuple[float, float, float]]] = ()
@@ -77,11 +77,11 @@ class Gallery:
     """Figures in a row that wraps where the screen ends.
 
     Attributes:
-        figures: what to show.
-        title: a heading for the row, or none.
-        text: a sentence or two before it.
-        legends: what the colours of the row mean.
-        size: how wide a figure is at least, in CSS pixels.
+      figures: what to show.
+      title: a heading for the row, or none.
+      text: a sentence or two before it.
+      legends: what the colours of the row mean.
+      size: how wide a figure is at least, in CSS pixels.
     """
 
     figures: Sequence[Figure]
@@ -96,9 +96,9 @@ class Table:
     """Rows of numbers and words.
 
     Attributes:
-        columns: the headings.
-        rows: the cells; numbers are set to the right, so give them as numbers or formatted text.
-        caption: what the table says.
+      columns: the headings.
+      rows: the cells; numbers are set to the right, so give them as numbers or formatted text.
+      caption: what the table says.
     """
 
     columns: Sequence[str]
@@ -111,9 +111,9 @@ class Section:
     """A part of the page with a heading.
 
     Attributes:
-        title: the heading.
-        text: paragraphs before the blocks.
-        blocks: galleries and tables, in order.
+      title: the heading.
+      text: paragraphs before the blocks.
+      blocks: galleries and tables, in order.
     """
 
     title: str
@@ -126,11 +126,11 @@ class Page:
     """All that a run has to show.
 
     Attributes:
-        title: the heading of the page.
-        sections: its parts.
-        lead: the first paragraph: what was done, with what.
-        facts: (name, value) pairs: model, weights, sizes.
-        footer: the last line.
+      title: the heading of the page.
+      sections: its parts.
+      lead: the first paragraph: what was done, with what.
+      facts: (name, value) pairs: model, weights, sizes.
+      footer: the last line.
     """
 
     title: str
@@ -151,16 +151,16 @@ def file_stem(text: str) -> str:
     """A name for a picture's file, of any text.
 
     Args:
-        text: for example an image's path or a class's name.
+      text: for example an image's path or a class's name.
 
     Returns:
-        Lower-case letters, digits and `-`; never empty.
+      Lower-case letters, digits and `-`; never empty.
 
     Example:
-        >>> file_stem("My Photo (1).JPG")
-        'my-photo-1-jpg'
-        >>> file_stem("照片")
-        'picture'
+      >>> file_stem("My Photo (1).JPG")
+      'my-photo-1-jpg'
+      >>> file_stem("照片")
+      'picture'
     """
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "picture"
 
@@ -169,14 +169,14 @@ def png_bytes(pixels: UInt8[np.ndarray, "h w 3"]) -> bytes:
     """A picture as the bytes of a PNG file.
 
     Args:
-        pixels: RGB bytes.
+      pixels: RGB bytes.
 
     Returns:
-        The file's content.
+      The file's content.
 
     Example:
-        >>> png_bytes(np.zeros((2, 2, 3), np.uint8))[1:4]
-        b'PNG'
+      >>> png_bytes(np.zeros((2, 2, 3), np.uint8))[1:4]
+      b'PNG'
     """
     from PIL import Image
 
@@ -197,17 +197,17 @@ def render(page: Page) -> str:
     """The page as one HTML document with every picture inside it.
 
     Args:
-        page: what to show; all its texts are escaped.
+      page: what to show; all its texts are escaped.
 
     Returns:
-        The document: no script, no reference to anything outside it.
+      The document: no script, no reference to anything outside it.
 
     Raises:
-        ValueError: where two pictures share a name.
+      ValueError: where two pictures share a name.
 
     Example:
-        >>> print(render(Page("A run", []))[:15])
-        <!doctype html>
+      >>> print(render(Page("A run", []))[:15])
+      <!doctype html>
     """
     import jinja2
 

@@ -12,19 +12,19 @@ def enlarge(
     """A map or an image at another size, through Pillow.
 
     Args:
-        map: (h, w), or (h, w, channels).
-        size: the (height, width) to reach.
-        smooth: bilinear; otherwise the nearest value, which keeps cells and labels as they are.
+      map: (h, w), or (h, w, channels).
+      size: the (height, width) to reach.
+      smooth: bilinear; otherwise the nearest value, which keeps cells and labels as they are.
 
     Returns:
-        An array of that size; float32 where smooth, else of the map's own type.
+      An array of that size; float32 where smooth, else of the map's own type.
 
     Raises:
-        ValueError: for a size below one pixel.
+      ValueError: for a size below one pixel.
 
     Example:
-        >>> enlarge(np.array([[1, 2]]), (2, 4), smooth=False).tolist()
-        [[1, 1, 2, 2], [1, 1, 2, 2]]
+      >>> enlarge(np.array([[1, 2]]), (2, 4), smooth=False).tolist()
+      [[1, 1, 2, 2], [1, 1, 2, 2]]
     """
     map = np.asarray(map)
     height, width = size
@@ -58,17 +58,17 @@ def window_cells(
     the borders, which no centre reaches, repeat the last one.
 
     Args:
-        map: one value for each window position.
-        size: (height, width) of the image.
-        window: height and width of the window, in pixels.
-        stride: the step between windows, in pixels.
+      map: one value for each window position.
+      size: (height, width) of the image.
+      window: height and width of the window, in pixels.
+      stride: the step between windows, in pixels.
 
     Returns:
-        An array of that size and of the map's own type.
+      An array of that size and of the map's own type.
 
     Example:
-        >>> window_cells(np.array([[0, 1, 2]]), (1, 8), window=(1, 4), stride=(1, 2)).tolist()
-        [[0, 0, 0, 1, 1, 2, 2, 2]]
+      >>> window_cells(np.array([[0, 1, 2]]), (1, 8), window=(1, 4), stride=(1, 2)).tolist()
+      [[0, 0, 0, 1, 1, 2, 2, 2]]
     """
     map = np.asarray(map)
     rows, columns = (
