@@ -1,0 +1,173 @@
+"""Models with weights in, and weights out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from jaxtyping import Array
+
+from ports import checkpoints
+from ports.layers import he_std
+from ports.naming import filled, tensors, torch_names, variables
+from ports.registry import Entry, entry
+
+__all__ = ["REVISION", "load", "save"]
+
+REVISION = "main"
+"""The revision of the Hub's repositories that `weights="imagenet"` reads."""
+
+_HERE = Path(__file__).parent
+
+
+def load(
+    name: str,
+    weights: str | os.PathLike[str] | None = None,
+    *,
+    key: Array | None = None,
+    **options: Any,
+) -> nnx.Module:
+    """A model by name, with weights, in evaluation mode.
+
+    Args:
+        name: one of `ports.names()`.
+        weights: one of
+            a path to a `.safetensors` file in torchvision's naming, or in that of timm's
+            `*.tv_in1k` checkpoints;
+            a path to a `.pth` or `.pt` file of a state dictionary (needs torch);
+            a path to an Orbax directory, as `ports.save` and `jaxviz train` write;
+            "imagenet": torchvision's ImageNet weights, from the Hugging Face Hub or its cache;
+            "shapes": the weights packaged with the `shapes-*` models;
+            None: random weights by He's rule, from `key`.
+        key: a `jax.random.key`; for `weights=None`, and needed there.
+        options: further arguments of the model's class, as `num_classes=10`.
+
+    Returns:
+        A Flax NNX module, a pytree of float32 arrays: `model(x)` are the logits.
+
+    Raises:
+        ValueError: an unknown model, or a checkpoint that does not fit it: each missing, surplus
+            or misshapen tensor is named, and each with NaN or infinity.
+        FileNotFoundError: there is nothing at the path.
+        ConnectionError: "imagenet", and the Hub cannot be reached.
+        ImportError: a `.pth` file, and torch is not installed.
+
+    Example:
+        >>> import jax, ports
+        >>> model = ports.load("shapes-plain", key=jax.random.key(0))
+        >>> model(jax.numpy.zeros((1, 64, 64, 3))).shape
+        (1, 10)
+    """
+    known = entry(name)
+    if (weights is None) == (key is None):
+        raise ValueError(
+            f"load({name!r}) takes either weights= or key= (for random weights), and received "
+            f"{'neither' if key is None else 'both'}."
+        )
+    model = nnx.eval_shape(lambda: known.build(rngs=nnx.Rngs(0), **options))
+    if key is not None:
+        model = _random(model, key)
+    else:
+        source = _source(name, known, weights)
+        checkpoint = checkpoints.checked(
+            checkpoints.read(source),
+            torch_names(model),
+            source=source,
+            renames=known.renames,
+            surplus=known.surplus,
+        )
+        model = filled(model, checkpoint)
+    model.eval()
+    return model
+
+
+def _source(name: str, known: Entry, weights: str | os.PathLike[str]) -> Path:
+    if weights == "imagenet":
+        return _from_hub(name, known)
+    if weights == "shapes":
+        path = _HERE / "weights" / f"{name}.safetensors"
+        if not name.startswith("shapes-") or not path.exists():
+            raise ValueError(
+                f"weights='shapes' are for the shapes-* models that are packaged, and {name!r} "
+                f"is none; give a file or key=."
+            )
+        return path
+    return Path(weights)
+
+
+def _from_hub(name: str, known: Entry) -> Path:
+    if known.repo is None:
+        hint = (
+            f"torchvision has them as {known.file}; give the path of that file."
+            if known.file
+            else "give a file or key=."
+        )
+        raise ValueError(f"weights='imagenet': the Hub has no ImageNet weights of {name!r}; {hint}")
+    # Slow to import, and needed here only.
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(known.repo, "model.safetensors", revision=REVISION))
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise ConnectionError(
+            f"weights='imagenet': {known.repo} is neither in the cache of the Hugging Face Hub nor "
+            f"can it be reached ({type(error).__name__}); connect once, or give the path of a "
+            f"file ({known.file} of torchvision)."
+        ) from None
+
+
+def _random(model: nnx.Module, key: Array) -> nnx.Module:
+    """Kernels from He's normal distribution, all else as a new layer has it.
+
+    One draw for the whole model: a draw for each of DenseNet's 200 shapes would compile 200 times.
+    """
+    expected = torch_names(model)
+    kernels = [at for at in expected if len(expected[at]) > 1]
+    draw = jax.random.normal(key, (sum(int(np.prod(expected[at])) for at in kernels),))
+    parts = np.split(
+        np.asarray(draw), np.cumsum([int(np.prod(expected[at])) for at in kernels])[:-1]
+    )
+    values = {}
+    for at, part in zip(kernels, parts, strict=True):
+        outputs, *rest = expected[at]
+        values[at] = (he_std((*rest, outputs)) * part).reshape(expected[at])
+    for at, shape in expected.items():
+        if at not in values:
+            one = at.endswith((".weight", ".running_var"))
+            values[at] = np.full(shape, float(one), np.float32)
+    return filled(model, values)
+
+
+def save(model: nnx.Module, path: str | os.PathLike[str]) -> Path:
+    """Writes the weights of `model`, whole or not at all.
+
+    Args:
+        model: any model of `ports`.
+        path: `*.safetensors` for one file in torchvision's naming and layout, which torchvision's
+            own model loads; a path without suffix for an Orbax directory. What is there is
+            replaced.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: another suffix.
+        OSError: the path cannot be written.
+    """
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        checkpoints.write_safetensors(path, tensors(model))
+    elif not path.suffix:
+        state = nnx.state(model, (nnx.Param, nnx.BatchStat))
+        checkpoints.write_orbax(path, nnx.to_pure_dict(state))
+    else:
+        raise ValueError(
+            f"weights are written as *.safetensors or, without a suffix, as an Orbax directory; "
+            f"received {path}."
+        )
+    return path
