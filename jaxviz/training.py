@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +33,7 @@ __all__ = [
     "train",
 ]
 
-Source = Callable[[PRNGKeyArray, int], tuple[Float[Array, "n h w c"], Int[Array, "n"]]]
+Source = Callable[[PRNGKeyArray, int], tuple[Float[Array, "n h w c"], Int[Array, " n"]]]
 """`source(key, count)` gives `count` model inputs and their classes, and can be jitted."""
 
 Model = TypeVar("Model", bound=nnx.Module)
@@ -62,7 +62,7 @@ class ShapesSource:
 
     def __call__(
         self, key: PRNGKeyArray, count: int
-    ) -> tuple[Float[Array, "n h w 3"], Int[Array, "n"]]:
+    ) -> tuple[Float[Array, "n h w 3"], Int[Array, " n"]]:
         """Renders `count` images."""
         drawn = shapes(key, count, size=self.size)
         return (drawn.image - self.mean) / self.std, drawn.label
@@ -95,9 +95,9 @@ class Trained(NamedTuple, Generic[Model]):
     record: list[Epoch]
 
 
-def adamw(steps: int, *, peak: float = 4e-3, weight_decay: float = 1e-2) -> (
-    optax.GradientTransformationExtraArgs
-):
+def adamw(
+    steps: int, *, peak: float = 4e-3, weight_decay: float = 1e-2
+) -> optax.GradientTransformationExtraArgs:
     """AdamW whose learning rate rises for a twentieth of the run, then falls to 0 as a cosine.
 
     Args:
@@ -202,8 +202,8 @@ def train(
       batch: images a step.
       optimizer: any optax optimizer; if none is given, `adamw` over the whole run.
       test_count: images of the test after each epoch, the same ones each time.
-      checkpoints: a directory for the Orbax checkpoints `0`, `1`, ... and `record.csv`; made if
-        it does not exist.
+      checkpoints: a directory for the Orbax checkpoints `0` (untrained), `1`, ... and for
+        `record.csv`; made if it does not exist.
       on_epoch: is called with each new line of the record, after its checkpoint is written.
 
     Returns:
@@ -215,10 +215,16 @@ def train(
     Example:
       >>> import jax
       >>> from flax import nnx
-      >>> net = nnx.Sequential(jax.nn.relu, lambda x: x.mean((1, 2)), nnx.Linear(3, 10, rngs=nnx.Rngs(0)))
-      >>> source = ShapesSource(size=8)
+      >>> linear = nnx.Linear(3, 10, rngs=nnx.Rngs(0))
+      >>> net = nnx.Sequential(lambda x: x.mean((1, 2)), linear)
       >>> trained = train(
-      ...     net, source, key=jax.random.key(0), epochs=2, steps_per_epoch=3, batch=4, test_count=4
+      ...     net,
+      ...     ShapesSource(size=8),
+      ...     key=jax.random.key(0),
+      ...     epochs=2,
+      ...     steps_per_epoch=3,
+      ...     batch=4,
+      ...     test_count=4,
       ... )
       >>> [line.step for line in trained.record]
       [3, 6]
@@ -324,13 +330,32 @@ def evaluate(
       True
     """
     if count < 1 or batch < 1:
-        raise ValueError(f"evaluate needs a count and a batch of at least 1, not {count=}, {batch=}.")
+        raise ValueError(
+            f"evaluate needs a count and a batch of at least 1, not {count=}, {batch=}."
+        )
     model = _evaluating(model)
     sizes = [batch] * (count // batch) + [count % batch] * (count % batch > 0)
     right = [
         _right(model, source, jax.random.fold_in(key, i), size) for i, size in enumerate(sizes)
     ]
     return sum(int(number) for number in right) / count
+
+
+def _nested(arrays: dict[str, Array]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name, array in arrays.items():
+        *modules, last = name.split(".")
+        inside = tree
+        for module in modules:
+            inside = inside.setdefault(module, {})
+        inside[last] = array
+    return tree
+
+
+def _array_at(tree: dict[str, Any], name: str) -> Array:
+    for step in name.split("."):
+        tree = tree[step]
+    return cast(Array, tree)
 
 
 def _bare(tree: Any) -> Any:
@@ -354,8 +379,8 @@ def _as_before(stored: Any, like: Any) -> Any:
 class _Checkpoints:
     """One Orbax checkpoint for each epoch: the items `model`, `optimizer` and `run`.
 
-    `model` maps dotted names, as `layer3.conv1.kernel`, to arrays; so it can be read without
-    building the model.
+    `model` is a plain tree of dictionaries, as `["layer3"]["conv1"]["kernel"]`, which `ports.load` reads as
+    well: `weights="checkpoints/8/model"`.
     """
 
     def __init__(self, directory: str | os.PathLike[str]):
@@ -368,7 +393,7 @@ class _Checkpoints:
 
     def save(self, state: _State, run: dict[str, Any], record: list[Epoch]) -> None:
         items = {
-            "model": ocp.args.StandardSave(_bare({**state.weights, **state.others})),
+            "model": ocp.args.StandardSave(_bare(_nested({**state.weights, **state.others}))),
             "optimizer": ocp.args.StandardSave(_bare(state.optimizer)),
             "run": ocp.args.JsonSave({**run, "record": [list(line) for line in record]}),
         }
@@ -390,6 +415,11 @@ class _Checkpoints:
             ) from error
         return _as_before(stored[item], like)
 
+    def model(self, epoch: int, *like: dict[str, Array]) -> list[dict[str, Array]]:
+        every = {name: array for arrays in like for name, array in arrays.items()}
+        tree = self.arrays(epoch, "model", _nested(every))
+        return [{name: _array_at(tree, name) for name in arrays} for arrays in like]
+
     def resume(self, state: _State, run: dict[str, Any]) -> tuple[_State, list[Epoch]]:
         epoch = self.epochs()[-1]
         stored = self.manager.restore(epoch, args=ocp.args.Composite(run=ocp.args.JsonRestore()))
@@ -401,13 +431,9 @@ class _Checkpoints:
                 f"{self.directory} holds a run with {name}={before.get(name)}, and this one has "
                 f"{name}={run[name]}; give another directory, or the same arguments to continue."
             )
-        model = self.arrays(epoch, "model", {**state.weights, **state.others})
-        resumed = _State(
-            {name: model[name] for name in state.weights},
-            {name: model[name] for name in state.others},
-            self.arrays(epoch, "optimizer", state.optimizer),
-        )
-        return resumed, [Epoch(*line) for line in before["record"]]
+        weights, others = self.model(epoch, state.weights, state.others)
+        optimizer = self.arrays(epoch, "optimizer", state.optimizer)
+        return _State(weights, others, optimizer), [Epoch(*line) for line in before["record"]]
 
 
 def epochs_saved(checkpoints: str | os.PathLike[str]) -> list[int]:
@@ -450,8 +476,4 @@ def restore(
     if epoch not in saved:
         raise ValueError(f"{checkpoints} has no epoch {epoch}; it has {saved}.")
     form = _Form(model)
-    weights, others = form.arrays
-    arrays = _Checkpoints(checkpoints).arrays(epoch, "model", {**weights, **others})
-    return _evaluating(
-        form.model({name: arrays[name] for name in weights}, {name: arrays[name] for name in others})
-    )
+    return _evaluating(form.model(*_Checkpoints(checkpoints).model(epoch, *form.arrays)))

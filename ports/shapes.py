@@ -133,15 +133,15 @@ class _DenseStage(_Tapped):
 
 
 class _ShapesNet(nnx.Module):
-    def __init__(self, stage: Callable[..., _Tapped], classes: int, rngs: nnx.Rngs):
+    def __init__(self, stage: Callable[..., _Tapped], num_classes: int, rngs: nnx.Rngs):
         self.layer1 = _Stem("layer1", WIDTHS[0], rngs=rngs)
         self.layer2 = stage("layer2", WIDTHS[0], WIDTHS[1], rngs=rngs)
         self.layer3 = stage("layer3", WIDTHS[1], WIDTHS[2], rngs=rngs)
         self.layer4 = stage("layer4", WIDTHS[2], WIDTHS[3], rngs=rngs)
         self.layer5 = stage("layer5", WIDTHS[3], WIDTHS[4], rngs=rngs)
-        self.fc = nnx.Linear(WIDTHS[4], classes, rngs=rngs)
+        self.fc = nnx.Linear(WIDTHS[4], num_classes, rngs=rngs)
 
-    def __call__(self, x: Float[Array, "n 64 64 3"]) -> Float[Array, "n classes"]:
+    def __call__(self, x: Float[Array, "n 64 64 3"]) -> Float[Array, "n k"]:
         x = tap(nnx.max_pool(self.layer1(x), (2, 2), (2, 2)), "pool1")
         x = tap(nnx.max_pool(self.layer2(x), (2, 2), (2, 2)), "pool2")
         x = tap(nnx.max_pool(self.layer3(x), (2, 2), (2, 2)), "pool3")
@@ -151,10 +151,10 @@ class _ShapesNet(nnx.Module):
 
 
 class ShapesPlain(_ShapesNet):
-    """A stack of convolution, batch normalisation and ReLU, like a small VGG: 218,000 weights.
+    """A stack of convolution, batch normalisation and ReLU, like a small VGG.
 
     Args:
-      classes: how many logits.
+      num_classes: how many logits.
       rngs: draws the first weights.
 
     Example:
@@ -170,23 +170,23 @@ class ShapesPlain(_ShapesNet):
       recognition", 2015; S. Ioffe, C. Szegedy, "Batch normalization", 2015.
     """
 
-    def __init__(self, *, classes: int = 10, rngs: nnx.Rngs):
-        super().__init__(_PlainStage, classes, rngs)
+    def __init__(self, *, num_classes: int = 10, rngs: nnx.Rngs):
+        super().__init__(_PlainStage, num_classes, rngs)
 
 
 class ShapesResidual(_ShapesNet):
     """As `ShapesPlain`, but each stage adds its input to its output, like a small ResNet.
 
     Args:
-      classes: how many logits.
+      num_classes: how many logits.
       rngs: draws the first weights.
 
     References:
       K. He et al., "Deep residual learning for image recognition", 2016, section 3.3, option B.
     """
 
-    def __init__(self, *, classes: int = 10, rngs: nnx.Rngs):
-        super().__init__(_ResidualStage, classes, rngs)
+    def __init__(self, *, num_classes: int = 10, rngs: nnx.Rngs):
+        super().__init__(_ResidualStage, num_classes, rngs)
 
 
 class ShapesDense(_ShapesNet):
@@ -196,12 +196,12 @@ class ShapesDense(_ShapesNet):
     ends the stage at the width it has in the other two nets.
 
     Args:
-      classes: how many logits.
+      num_classes: how many logits.
       rngs: draws the first weights.
 
     References:
       G. Huang et al., "Densely connected convolutional networks", 2017, section 3.
     """
 
-    def __init__(self, *, classes: int = 10, rngs: nnx.Rngs):
-        super().__init__(_DenseStage, classes, rngs)
+    def __init__(self, *, num_classes: int = 10, rngs: nnx.Rngs):
+        super().__init__(_DenseStage, num_classes, rngs)

@@ -132,7 +132,7 @@ def _pixel_centres(size: int) -> tuple[Plane, Plane]:
 def outline_distance(
     label: Int[Array, ""] | int,
     *,
-    centre: Float[Array, "2"],
+    centre: Float[Array, " 2"],
     radius: Float[Array, ""] | float,
     angle: Float[Array, ""] | float = 0.0,
     size: int = 64,
@@ -166,12 +166,12 @@ def outline_distance(
     return jnp.stack([outline(at) for outline in _OUTLINES.values()])[label] * radius
 
 
-def _rgb(hue: Array, saturation: Array, value: Array) -> Float[Array, "3"]:
+def _rgb(hue: Array, saturation: Array, value: Array) -> Float[Array, " 3"]:
     turn = jnp.mod(hue * 6 + jnp.array([5.0, 3.0, 1.0], jnp.float32), 6)
     return value * (1 - saturation * jnp.clip(jnp.minimum(turn, 4 - turn), 0, 1))
 
 
-def _luminance(rgb: Float[Array, "3"]) -> Float[Array, ""]:
+def _luminance(rgb: Float[Array, " 3"]) -> Float[Array, ""]:
     return jnp.dot(rgb, jnp.array([0.299, 0.587, 0.114], jnp.float32))
 
 
@@ -223,7 +223,9 @@ def _distractor(key: PRNGKeyArray, canvas: Array, hue: Array) -> Float[Array, "h
     thickness = jnp.array([2.2, 1.2, 0.6], jnp.float32)[kind] * stretch
     distance = jnp.hypot(jnp.maximum(jnp.abs(along) - half_length, 0), across) - thickness
     # Far from the object's hue, so that an object lying over it keeps its outline.
-    colour = _rgb(hue + _uniform(keys[5], 0.25, 0.75), _uniform(keys[6], 0.3, 0.8), jnp.float32(0.7))
+    colour = _rgb(
+        hue + _uniform(keys[5], 0.25, 0.75), _uniform(keys[6], 0.3, 0.8), jnp.float32(0.7)
+    )
     shown = jax.random.bernoulli(keys[7], 0.6)
     return _paint(canvas, jnp.where(shown, distance, jnp.float32(64)), colour)
 
