@@ -237,13 +237,12 @@ def train(
     ]:
         if number < 1:
             raise ValueError(f"train needs {name} of at least 1, not {number}.")
-    if optimizer is None:
-        optimizer = adamw(epochs * steps_per_epoch)
+    descent = adamw(epochs * steps_per_epoch) if optimizer is None else optimizer
     model = nnx.clone(model)
     model.train()
     form = _Form(model)
     weights, others = form.arrays
-    state = _State(weights, others, optimizer.init(weights))
+    state = _State(weights, others, descent.init(weights))
     train_key, test_key = jax.random.split(key)
 
     # The steps are called one by one: on a CPU they take 280 ms each (a shapes net, batch of 64),
@@ -260,9 +259,9 @@ def train(
             return loss, (_Form(model).arrays[1], jnp.stack([loss, right]))
 
         gradient, (others, scores) = jax.grad(loss_of, has_aux=True)(state.weights)
-        change, optimizer_state = optimizer.update(gradient, state.optimizer, state.weights)
-        weights = optax.apply_updates(state.weights, change)
-        return _State(weights, others, optimizer_state), totals + scores
+        change, optimizer_state = descent.update(gradient, state.optimizer, state.weights)
+        stepped = cast(dict[str, Array], optax.apply_updates(state.weights, change))
+        return _State(stepped, others, optimizer_state), totals + scores
 
     run = {
         "epochs": epochs,
@@ -379,8 +378,8 @@ def _as_before(stored: Any, like: Any) -> Any:
 class _Checkpoints:
     """One Orbax checkpoint for each epoch: the items `model`, `optimizer` and `run`.
 
-    `model` is a plain tree of dictionaries, as `["layer3"]["conv1"]["kernel"]`, which `ports.load` reads as
-    well: `weights="checkpoints/8/model"`.
+    `model` is a plain tree of dictionaries, as `["layer3"]["conv1"]["kernel"]`, which can be read
+    without building the model.
     """
 
     def __init__(self, directory: str | os.PathLike[str]):
