@@ -1,5 +1,20 @@
 """jaxviz: what a convolutional network sees, as function transformations in JAX."""
 
+from jaxviz import data as data
+
+# (model, image) -> map
+from jaxviz.attribution import OcclusionMaps as OcclusionMaps
+from jaxviz.attribution import cam as cam
+from jaxviz.attribution import deconvnet as deconvnet
+from jaxviz.attribution import grad_cam as grad_cam
+from jaxviz.attribution import guided_backprop as guided_backprop
+from jaxviz.attribution import occlusion as occlusion
+from jaxviz.attribution import saliency as saliency
+
+# model -> image
+from jaxviz.synthesis import objectives as objectives
+
+# model -> function
 from jaxviz.transform import capture as capture
 from jaxviz.transform import edit as edit
 from jaxviz.transform import layers as layers

@@ -1,5 +1,8 @@
 """Function transformations; they know nothing of pictures."""
 
+from jaxviz.transform.arguments import as_argument as as_argument
+from jaxviz.transform.backward import backward as backward
+from jaxviz.transform.pullbacks import fast_pullbacks as fast_pullbacks
 from jaxviz.transform.taps import capture as capture
 from jaxviz.transform.taps import edit as edit
 from jaxviz.transform.taps import layers as layers

@@ -35,6 +35,7 @@ class Rules(NamedTuple):
       otherwise: the outputs of an equation (not a call) that has no rule.
       constant: the value of an array that the program closes over.
       settle: a value as it must look where control flow joins, so that all ways give the same kind.
+      resume: a settled value as the program goes on with it.
       array: the array that a settled value stands for.
     """
 
@@ -45,6 +46,7 @@ class Rules(NamedTuple):
     )
     constant: Callable[[Any], Any] = lambda array: array
     settle: Callable[[Any], Any] = lambda value: value
+    resume: Callable[[Any], Any] = lambda value: value
     array: Callable[[Any], Any] = lambda value: value
 
 
@@ -223,7 +225,8 @@ def _enter_scan(equation, operands, rules):
     settled = [rules.settle(value) for value in operands[constant_count:]]
 
     def body(carry, slices):
-        outputs, found = interpret(parameters["jaxpr"], [*constants, *carry, *slices], rules)
+        turn = map(rules.resume, [*carry, *slices])
+        outputs, found = interpret(parameters["jaxpr"], [*constants, *turn], rules)
         outputs = [rules.settle(value) for value in outputs]
         return outputs[:carry_count], (outputs[carry_count:], found)
 
@@ -235,7 +238,7 @@ def _enter_scan(equation, operands, rules):
         reverse=parameters["reverse"],
         unroll=parameters["unroll"],
     )
-    return [*carry, *stacked], found
+    return [*map(rules.resume, [*carry, *stacked])], found
 
 
 def _enter_cond(equation, operands, rules):
@@ -259,7 +262,8 @@ def _enter_cond(equation, operands, rules):
             f"layer '{uneven[0]}' lies in one branch of a cond only, so it does not always have "
             "a value; tap a value of that name in every branch, or tap the cond's result."
         )
-    return jax.lax.switch(rules.array(rules.settle(index)), branches, operands)
+    outputs, found = jax.lax.switch(rules.array(rules.settle(index)), branches, operands)
+    return [*map(rules.resume, outputs)], found
 
 
 def _enter_while(equation, operands, rules):
@@ -268,11 +272,13 @@ def _enter_while(equation, operands, rules):
     condition_constants, body_constants = operands[: split[0]], operands[split[0] : split[1]]
 
     def condition(carry):
-        outputs, _ = interpret(parameters["cond_jaxpr"], [*condition_constants, *carry], rules)
+        turn = map(rules.resume, carry)
+        outputs, _ = interpret(parameters["cond_jaxpr"], [*condition_constants, *turn], rules)
         return rules.array(rules.settle(outputs[0]))
 
     def body(carry):
-        outputs, found = interpret(parameters["body_jaxpr"], [*body_constants, *carry], rules)
+        turn = map(rules.resume, carry)
+        outputs, found = interpret(parameters["body_jaxpr"], [*body_constants, *turn], rules)
         if found:
             raise NotImplementedError(
                 f"layer '{next(iter(found))}' lies in a while loop, whose number of turns is not "
@@ -281,7 +287,8 @@ def _enter_while(equation, operands, rules):
         return [rules.settle(value) for value in outputs]
 
     carry = [rules.settle(value) for value in operands[split[1] :]]
-    return jax.lax.while_loop(condition, body, carry), OrderedDict()
+    carry = jax.lax.while_loop(condition, body, carry)
+    return [*map(rules.resume, carry)], OrderedDict()
 
 
 _ENTERED = {

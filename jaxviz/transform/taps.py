@@ -176,13 +176,14 @@ def _is_tap(equation: core.JaxprEqn) -> bool:
     return equation.primitive.name == "name"
 
 
-def _tapped_program(model: Callable, x: Any) -> tuple[core.ClosedJaxpr, Any]:
-    def copied(x):
-        # State that a module changes on its way (batch statistics, random counts) changes in the
-        # copy, and is dropped with it.
-        return jax.tree.map(lambda leaf: leaf, model)(x)
+def _copied(model: Callable) -> Callable:
+    # State that a module changes on its way (batch statistics, random counts) changes in the copy,
+    # and is dropped with it.
+    return jax.tree.map(lambda leaf: leaf, model)
 
-    program, structure = trace(copied, x)
+
+def _tapped_program(model: Callable, x: Any) -> tuple[core.ClosedJaxpr, Any]:
+    program, structure = trace(lambda x: _copied(model)(x), x)
     if calls_any(program, _is_tap):
         return program, structure
     return trace(lambda x: _with_module_paths(model, x), x)
@@ -218,7 +219,7 @@ def _tap_nnx_calls(model: Callable) -> Callable:
     def named(node):
         if not isinstance(node, nnx.Module):
             return node
-        copy = jax.tree.map(lambda leaf: leaf, node)
+        copy = _copied(node)
         for path, module in list(nnx.iter_modules(copy)):
             if callable(module):
                 object.__setattr__(module, "_jaxviz_path", path)

@@ -1,0 +1,61 @@
+"""What every attribution is asked: a model, its input and a target, checked before they compile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import ArrayLike, Float, Int
+
+from jaxviz.synthesis.objectives import Objective, target_objective
+from jaxviz.transform import as_argument
+
+__all__ = ["asked"]
+
+
+def asked(
+    model: Callable, x: Float[ArrayLike, "n h w c"], target: Objective | int | Int[ArrayLike, " n"]
+) -> tuple[Callable, Float[jax.Array, "n h w c"], Objective]:
+    """The model, input and target as arguments of a compiled function.
+
+    Args:
+      model: a callable pytree, or any function.
+      x: the model's input.
+      target: a class, a class for each image, or an objective.
+
+    Returns:
+      `(model, x, objective)`.
+
+    Raises:
+      ValueError: `x` is not a batch of floating-point images, or a class is not among the
+        model's outputs, or there are neither one target nor as many as images.
+    """
+    model, x = as_argument(model), jnp.asarray(x)
+    if x.ndim != 4:
+        raise ValueError(
+            f"x must be a batch of images of shape (n, h, w, c), got {x.shape}; "
+            "add the batch axis to a single image by x[None]."
+        )
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(
+            f"x must be floating point, got {x.dtype}; a card's preprocess makes a model's input."
+        )
+    objective = target_objective(target)
+    if objective.images not in (1, len(x)):
+        raise ValueError(f"target speaks of {objective.images} images, and x has {len(x)}.")
+    if objective is not target and not isinstance(target, jax.core.Tracer):
+        classes = _output.eval_shape(model, x).shape[-1]
+        wrong = [k for k in np.atleast_1d(np.asarray(target)).tolist() if not 0 <= k < classes]
+        if wrong:
+            raise ValueError(
+                f"unknown class {wrong[0]}; the model has {classes} classes, 0 to {classes - 1}."
+            )
+    return model, x, objective
+
+
+@jax.jit
+def _output(model: Callable, x: Any) -> Any:
+    return model(x)

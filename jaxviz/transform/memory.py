@@ -1,0 +1,58 @@
+"""How much memory a program's values take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+from jax.extend import core
+
+from jaxviz.transform.interpret import opened
+
+__all__ = ["budget", "live_bytes"]
+
+
+def live_bytes(program: Any) -> int:
+    """The most bytes that what a program computes holds at one time, its inputs not counted.
+
+    It counts each value from the equation that makes it to the last one that reads it. A compiler
+    that fuses equations needs less, one that wants scratch space for convolutions more.
+
+    Args:
+      program: a jaxpr, closed or not.
+
+    Returns:
+      A number of bytes.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jaxviz.transform.memory import live_bytes
+      >>> live_bytes(jax.make_jaxpr(lambda x: jnp.sin(x) + 1)(jnp.zeros(1000)))
+      8000
+    """
+    jaxpr, _ = opened(program)
+    last_use = {v: i for i, equation in enumerate(jaxpr.eqns) for v in _variables(equation.invars)}
+    last_use |= dict.fromkeys(_variables(jaxpr.outvars), len(jaxpr.eqns))
+    held: dict[core.Var, int] = {}
+    peak = 0
+    for i, equation in enumerate(jaxpr.eqns):
+        made = {v: _size(v) for v in equation.outvars}
+        inside = [live_bytes(inner) for inner in core.jaxprs_in_params(equation.params)]
+        peak = max(peak, sum(held.values()) + max([sum(made.values()), *inside]))
+        held = {v: size for v, size in (held | made).items() if last_use.get(v, i) > i}
+    return peak
+
+
+def _variables(atoms: Any) -> list[core.Var]:
+    return [atom for atom in atoms if isinstance(atom, core.Var)]
+
+
+def _size(variable: Any) -> int:
+    aval = variable.aval
+    return aval.size * aval.dtype.itemsize if hasattr(aval, "dtype") else 0
+
+
+def budget() -> int:
+    """Bytes that a method may take by default: half of the device's memory, 1 GiB on a CPU."""
+    statistics = jax.local_devices()[0].memory_stats() or {}
+    return statistics.get("bytes_limit", 2 << 30) // 2
