@@ -11,6 +11,9 @@ from jaxviz.report.colour import scale_limit as scale_limit
 from jaxviz.report.colour import signed_colours as signed_colours
 from jaxviz.report.colour import to_uint8 as to_uint8
 
+# Curves
+from jaxviz.report.curves import line_chart as line_chart
+
 # The output folder
 from jaxviz.report.folder import check_writable as check_writable
 from jaxviz.report.folder import write_file as write_file

@@ -1,0 +1,416 @@
+"""The demo's page, sheets and numbers, from arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from jaxviz import report
+from jaxviz.cli import choose, inputs, maps, pictures
+
+__all__ = ["MAIN", "LayerUnits", "Scene", "Seen", "numbers", "page", "peak_inside", "sheets"]
+
+MAIN = "shapes-residual"
+"""The net whose maps and layers are shown at length."""
+
+SMALL = 128
+COMPARED = 3
+
+
+class Scene(NamedTuple):
+    """The images of the demo.
+
+    Attributes:
+      image: in [0, 1].
+      label: the class of each.
+      mask: the pixels of each object.
+      chosen: the images whose maps are shown.
+      occluder: what hides a part of them.
+    """
+
+    image: Float[np.ndarray, "n h w 3"]
+    label: Int[np.ndarray, " n"]
+    mask: Bool[np.ndarray, "n h w"]
+    chosen: Int[np.ndarray, " m"]
+    occluder: maps.Occluder
+
+
+class Seen(NamedTuple):
+    """What one net makes of the images.
+
+    Attributes:
+      port: the net.
+      probability: of each class, for all images.
+      maps: of the chosen images, for the most probable class of each.
+      exciting: an image in [0, 1] that maximizes each class's logit.
+      logit: what it has come to.
+    """
+
+    port: inputs.Port
+    probability: Float[np.ndarray, "n k"]
+    maps: maps.Maps
+    exciting: Float[np.ndarray, "k h w 3"]
+    logit: Float[np.ndarray, " k"]
+
+
+class LayerUnits(NamedTuple):
+    """Some channels of a layer: what excites each, and its projection.
+
+    Attributes:
+      layer: its name.
+      units: the channels and their images.
+      patches: the square of the image that each saw, in [0, 1]; one size for the layer.
+      projections: the deconvnet projection of each activation, cut alike.
+    """
+
+    layer: str
+    units: choose.Units
+    patches: list[Float[np.ndarray, "s s 3"]]
+    projections: list[Float[np.ndarray, "s s 3"]]
+
+
+def peak_inside(
+    map: Float[np.ndarray, "n h w"], mask: Bool[np.ndarray, "n h w"]
+) -> Bool[np.ndarray, " n"]:
+    """Whether each map's largest value lies in its object; its first one where several are equal.
+
+    Args:
+      map: one map for each image, of the image's size.
+      mask: the pixels of the object.
+
+    Returns:
+      One answer for each image.
+
+    Example:
+      >>> peak_inside(np.array([[[0.0, 2.0]]]), np.array([[[False, True]]])).tolist()
+      [True]
+    """
+    n = len(map)
+    return mask.reshape(n, -1)[np.arange(n), map.reshape(n, -1).argmax(-1)]
+
+
+def _accuracy(scene: Scene, seen: Seen) -> float:
+    return float(np.mean(seen.probability.argmax(-1) == scene.label))
+
+
+def page(
+    scene: Scene, seen: Sequence[Seen], layers: Sequence[LayerUnits], *, footer: str, seed: int
+) -> report.Page:
+    """The page: images and their maps, five layers, three nets, ten classes, numbers.
+
+    Args:
+      scene: the images.
+      seen: what each net makes of them.
+      layers: the units of the main net.
+      footer: the page's last line.
+      seed: which images these are.
+
+    Returns:
+      What `jaxviz.report.write_run` takes.
+    """
+    main = next(one for one in seen if one.port.name == MAIN)
+    return report.Page(
+        "What a convolutional network sees",
+        [
+            _images(scene, main),
+            _layers(layers),
+            _nets(scene, seen),
+            _classes(seen),
+            report.Section("Numbers", [_table(scene, seen)]),
+        ],
+        lead="Three small networks tell ten shapes apart: a plain stack of convolutions, one with "
+        "residual connections and one with dense connections. They come with the package; the "
+        "images are new to them.",
+        facts=[
+            ("Networks", ", ".join(one.port.name for one in seen)),
+            ("Input", f"{scene.image.shape[1]} × {scene.image.shape[2]} px"),
+            ("Occlusion", f"{scene.occluder.window} px, stride {scene.occluder.stride}"),
+            ("Seed", str(seed)),
+        ],
+        footer=footer,
+    )
+
+
+def _images(scene: Scene, seen: Seen) -> report.Section:
+    every = range(seen.port.classes)
+    galleries = []
+    for i, n in enumerate(scene.chosen):
+        probability = seen.probability[n]
+        target = int(probability.argmax())
+        name, truth = seen.port.category(target), seen.port.category(int(scene.label[n]))
+        found = seen.maps.of(i)
+        galleries.append(
+            report.Gallery(
+                pictures.figures(
+                    scene.image[n],
+                    found,
+                    stem=f"image{i + 1}",
+                    subject=f"a picture of a {truth}",
+                    name=name,
+                    occluder=scene.occluder,
+                    target=target,
+                    first=every,
+                    least=192,
+                ),
+                title=f"{truth}: “{name}” with {100 * probability[target]:.1f} %",
+                legends=pictures.legends(
+                    found, name=name, target=target, category=seen.port.category, first=every
+                ),
+                size=132,
+            )
+        )
+    return report.Section(
+        "Which pixels speak for the class",
+        galleries,
+        [
+            f"Six images through {seen.port.name}, each with the class that it holds for most "
+            "probable, and six views of that opinion. Saliency is the gradient; guided "
+            "backpropagation and the deconvnet project the class back to pixels; Grad-CAM shows "
+            "where the last layer sees it; occlusion hides a square of the image at each place "
+            "and shows what that costs, and what the network takes the image for instead."
+        ],
+    )
+
+
+def _layers(layers: Sequence[LayerUnits]) -> report.Section:
+    galleries = []
+    for one in layers:
+        shown = []
+        for k, (channel, value) in enumerate(zip(one.units.channel, one.units.value, strict=True)):
+            stem = f"{one.layer}-channel{channel:02d}"
+            both = [
+                report.Picture(
+                    f"{stem}-patch",
+                    pictures.enlarged(one.patches[k], least=SMALL),
+                    f"Image patch that excites channel {channel} of {one.layer} most",
+                ),
+                report.Picture(
+                    f"{stem}-projection",
+                    pictures.enlarged(report.contrast(one.projections[k]), least=SMALL),
+                    f"Deconvnet projection of channel {channel} of {one.layer}",
+                ),
+            ]
+            shown.append(report.Figure(both, f"channel {channel}", f"activation {value:.1f}"))
+        side = one.patches[0].shape[0]
+        galleries.append(
+            report.Gallery(shown, title=f"{one.layer}, patches of {side} px", size=190)
+        )
+    return report.Section(
+        "Five layers, from edges to shapes",
+        galleries,
+        [
+            f"Ten channels of each layer of {MAIN} that stand out. Left, the patch that excites "
+            "the channel most among 200 images; right, what in it the channel responds to: its "
+            "activation projected back to pixels by a deconvnet. Grey is zero."
+        ],
+    )
+
+
+def _cam_view(scene: Scene, i: int, seen: Seen) -> np.ndarray:
+    return pictures.cam_over(scene.image[scene.chosen[i]], _there(seen.maps.grad_cam)[i])
+
+
+def _drop_view(scene: Scene, i: int, seen: Seen) -> np.ndarray:
+    drop = _there(seen.maps.drop)[i]
+    return pictures.drop_over(scene.image[scene.chosen[i]], drop, scene.occluder)
+
+
+def _deconvnet_view(scene: Scene, i: int, seen: Seen) -> np.ndarray:
+    return report.contrast(_there(seen.maps.deconvnet)[i])
+
+
+def _there(map: np.ndarray | None) -> np.ndarray:
+    assert map is not None, "the demo computes every map"
+    return map
+
+
+def _nets(scene: Scene, seen: Sequence[Seen]) -> report.Section:
+    galleries = []
+    for title, text, end, view in (
+        ("Grad-CAM", "Where the last layer sees the class.", "cam", _cam_view),
+        ("Occlusion", "Red: hidden, this place costs the class probability.", "drop", _drop_view),
+        ("Deconvnet", "The class projected back to pixels.", "projection", _deconvnet_view),
+    ):
+        shown = []
+        for i, n in enumerate(scene.chosen[:COMPARED]):
+            truth = seen[0].port.category(int(scene.label[n]))
+            row = [
+                report.Picture(
+                    f"nets-{i + 1}-{one.port.name}-{end}",
+                    pictures.enlarged(view(scene, i, one), least=SMALL, smooth=end != "drop"),
+                    f"{title} of {one.port.name} for a picture of a {truth}",
+                    end != "drop",
+                )
+                for one in seen
+            ]
+            shown.append(report.Figure(row, truth, "plain, residual, dense"))
+        galleries.append(report.Gallery(shown, title=title, text=text, size=300))
+    return report.Section(
+        "The same image, three networks",
+        galleries,
+        [
+            "The networks differ only in how their layers are joined. From left to right: plain, "
+            "residual, dense."
+        ],
+    )
+
+
+def _classes(seen: Sequence[Seen]) -> report.Section:
+    galleries = []
+    for one in seen:
+        shown = [
+            report.Figure(
+                [
+                    report.Picture(
+                        f"class-{report.file_stem(one.port.category(k))}-{one.port.name}",
+                        pictures.enlarged(picture, least=SMALL),
+                        f"Image that excites “{one.port.category(k)}” of {one.port.name} most",
+                    )
+                ],
+                one.port.category(k),
+                f"logit {one.logit[k]:.0f}",
+            )
+            for k, picture in enumerate(one.exciting)
+        ]
+        galleries.append(report.Gallery(shown, title=one.port.name, size=132))
+    return report.Section(
+        "What each class looks like to the network",
+        galleries,
+        [
+            "Activation maximization: an image of noise is changed, step by step, so that the "
+            "class's logit grows. No picture of a shape was used."
+        ],
+    )
+
+
+def _table(scene: Scene, seen: Sequence[Seen]) -> report.Table:
+    return report.Table(
+        ["network", f"right, of {len(scene.label)} fresh images", "occlusion peak in the object"],
+        [
+            [
+                one.port.name,
+                f"{100 * _accuracy(scene, one):.1f} %",
+                f"{int(_peaks(scene, one).sum())} of {len(scene.chosen)}",
+            ]
+            for one in seen
+        ],
+    )
+
+
+def _peaks(scene: Scene, seen: Seen) -> Bool[np.ndarray, " m"]:
+    window, stride = scene.occluder.window, scene.occluder.stride
+    cells = np.stack(
+        [
+            report.window_cells(
+                drop,
+                (scene.mask.shape[1], scene.mask.shape[2]),
+                window=(window, window),
+                stride=(stride, stride),
+            )
+            for drop in _there(seen.maps.drop)
+        ]
+    )
+    return peak_inside(cells, scene.mask[scene.chosen])
+
+
+def sheets(
+    scene: Scene, seen: Sequence[Seen], layers: Sequence[LayerUnits]
+) -> list[report.Picture]:
+    """Three labelled sheets: the maps, the five layers, the ten classes.
+
+    Args:
+      scene: the images.
+      seen: what each net makes of them.
+      layers: the units of the main net.
+
+    Returns:
+      Pictures to be written beside the page's.
+    """
+    main = next(one for one in seen if one.port.name == MAIN)
+    galleries = [
+        block for block in _images(scene, main).blocks if isinstance(block, report.Gallery)
+    ]
+    rows = [[figure.pictures[0].pixels for figure in gallery.figures] for gallery in galleries]
+    columns = [figure.caption for figure in galleries[0].figures]
+    views = report.sheet(
+        rows,
+        rows=[gallery.title for gallery in galleries],
+        columns=columns,
+        title=f"Which pixels speak for the class, {MAIN}",
+        legend=[
+            (main.port.category(k), colour)
+            for k, colour in report.label_colours(
+                np.arange(main.port.classes)[None], first=range(main.port.classes)
+            ).legend
+            if k is not None
+        ],
+    )
+    sides = (SMALL, SMALL)
+    units = report.sheet(
+        [
+            [
+                report.to_uint8(report.enlarge(picture, sides))
+                for pair in zip(one.patches, map(report.contrast, one.projections), strict=True)
+                for picture in pair
+            ]
+            for one in layers
+        ],
+        rows=[one.layer for one in layers],
+        captions=[
+            [text for channel in one.units.channel for text in (f"channel {channel}", "projection")]
+            for one in layers
+        ],
+        title=f"Five layers of {MAIN}: patches and their deconvnet projections",
+    )
+    classes = report.sheet(
+        [[pictures.enlarged(picture, least=SMALL) for picture in one.exciting] for one in seen],
+        rows=[one.port.name for one in seen],
+        columns=[main.port.category(k) for k in range(main.port.classes)],
+        title="What excites each class most",
+    )
+    return [
+        report.Picture("sheet-maps", views, "All maps of six images"),
+        report.Picture("sheet-layers", units, "Ten channels of each of five layers"),
+        report.Picture("sheet-classes", classes, "Activation maximization of each class"),
+    ]
+
+
+def numbers(scene: Scene, seen: Sequence[Seen], layers: Sequence[LayerUnits]) -> dict[str, Any]:
+    """What `numbers.json` holds.
+
+    Args:
+      scene: the images.
+      seen: what each net makes of them.
+      layers: the units of the main net.
+
+    Returns:
+      Nested dictionaries of numbers, words and arrays.
+    """
+    category = seen[0].port.category
+    return {
+        "occlusion": scene.occluder._asdict(),
+        "fresh_images": len(scene.label),
+        "nets": {
+            one.port.name: {
+                "accuracy": _accuracy(scene, one),
+                "occlusion_peak_in_object": _peaks(scene, one),
+                "class_logits_reached": one.logit,
+                "images": [
+                    {
+                        "index": n,
+                        "truth": category(int(scene.label[n])),
+                        "probability": one.probability[n],
+                        "grad_cam": one.maps.of(i).grad_cam,
+                        "occlusion_drop": one.maps.of(i).drop,
+                        "occlusion_label": one.maps.of(i).label,
+                    }
+                    for i, n in enumerate(scene.chosen)
+                ],
+            }
+            for one in seen
+        },
+        "layers": {one.layer: one.units._asdict() for one in layers},
+    }

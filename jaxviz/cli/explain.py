@@ -1,0 +1,176 @@
+"""`jaxviz explain`: what a network sees in photographs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import jax
+import numpy as np
+import tyro
+
+from jaxviz import report
+from jaxviz.cli import choose, inputs, maps, pictures
+from jaxviz.cli.mistakes import Mistake
+from jaxviz.cli.progress import progress
+
+__all__ = ["explain"]
+
+BATCH = 4
+TOP = 5
+
+
+def explain(
+    images: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE...")],
+    *,
+    model: Annotated[str, tyro.conf.arg(metavar="NAME")],
+    weights: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None,
+    out: Annotated[str, tyro.conf.arg(metavar="DIR")] = "jaxviz-explain",
+    target: Annotated[str | None, tyro.conf.arg(metavar="CLASS")] = None,
+    methods: Annotated[tuple[str, ...], tyro.conf.arg(metavar="METHOD...")] = maps.METHODS,
+    layer: Annotated[str | None, tyro.conf.arg(metavar="LAYER")] = None,
+    window: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None,
+    stride: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None,
+    fill: float = 0.0,
+) -> None:
+    """Shows what a network sees in photographs: classes and maps on one page.
+
+    Example: jaxviz explain photo.jpg --model vgg16 --weights vgg16.safetensors --out seen
+
+    Args:
+      images: Image files, and folders of them.
+      model: A port; `jaxviz layers --help` lists them.
+      weights: A .safetensors or .pth file, an Orbax directory, "imagenet", or "random". By
+        default the packaged weights of the shapes nets, "imagenet" for the others.
+      out: Folder for the page, its PNG files and numbers.json.
+      target: The class to explain, by number or name; by default each image's most probable.
+      methods: Some of saliency, guided, deconvnet, grad-cam, occlusion.
+      layer: Where Grad-CAM looks; by default the last layer with positions.
+      window: Side of the occluding square; by default a seventh of the input's.
+      stride: Step of the occluding square; by default half the window.
+      fill: Value of the occluding square in the model's normalised input; 0 is the mean colour.
+    """
+    start = time.perf_counter()
+    report.check_writable(out)
+    wanted = maps.checked_methods(methods)
+    inputs.checked_port(model)
+    port = inputs.load_port(model, weights)
+    chosen = None
+    if target is not None:
+        chosen = choose.class_index(target, categories=port.card.categories, count=port.classes)
+    if layer is not None:
+        inputs.checked_layer(port, layer)
+        if len(port.layers[layer].shape) != 4:
+            raise Mistake(f"--layer must have positions, (n, h, w, c); '{layer}' is one vector")
+    else:
+        layer = choose.last_spatial(port.layers)
+    occluder = _occluder(port.card.input_size, window, stride, fill)
+    photographs = inputs.photographs(images, port.card)
+
+    sections, numbers = [], []
+    size = min(BATCH, len(photographs))
+    batches = [photographs[i : i + size] for i in range(0, len(photographs), size)]
+    with progress(len(batches) + 1) as step:
+        for batch in batches:
+            step(batch[0].path.name if len(batch) == 1 else f"{len(batch)} images")
+            # The last batch is filled up with its last image: one shape, one compilation.
+            filled = [*batch, *batch[-1:] * (size - len(batch))]
+            x = np.concatenate([photograph.x for photograph in filled])
+            probability = np.asarray(maps.probabilities(port.model, x))
+            classes = probability.argmax(-1) if chosen is None else np.full(size, chosen)
+            found = maps.maps_of(
+                port.model, x, classes, methods=wanted, layer=layer, occluder=occluder
+            )
+            for i, photograph in enumerate(batch):
+                stem = f"{len(numbers) + 1:03d}-{report.file_stem(photograph.path.stem)[:40]}"
+                one = found.of(i)
+                sections.append(
+                    _section(port, photograph, probability[i], int(classes[i]), one, occluder, stem)
+                )
+                numbers.append(_numbers(port, photograph, probability[i], int(classes[i]), one))
+        step("writing")
+        facts = [
+            ("Model", port.name),
+            ("Weights", port.weights),
+            ("Input", " × ".join(map(str, photographs[0].x.shape[1:3])) + " px"),
+            ("Images", str(len(photographs))),
+        ]
+        facts += [("Grad-CAM layer", layer)] if "grad-cam" in wanted else []
+        if "occlusion" in wanted:
+            facts.append(("Occlusion", f"{occluder.window} px, stride {occluder.stride}"))
+        many = f"{len(photographs)} images" if len(photographs) > 1 else photographs[0].path.name
+        page = report.Page(
+            f"What {port.name} sees in {many}",
+            sections,
+            lead="Each map explains one class: on which pixels the network's opinion rests.",
+            facts=facts,
+            footer=f"Made by jaxviz with JAX {jax.__version__} on {jax.default_backend()} in "
+            f"{time.perf_counter() - start:.0f} s. The PNG files and numbers.json lie beside this "
+            "page.",
+        )
+        record = {
+            "model": port.name,
+            "weights": port.weights,
+            "grad_cam_layer": layer,
+            "occlusion": occluder._asdict(),
+            "images": numbers,
+        }
+        files = report.write_run(Path(out), page, numbers=record)
+    print(f"wrote {len(files)} files about {many} to {out}; open {Path(out) / 'index.html'}")
+
+
+def _occluder(side: int, window: int | None, stride: int | None, fill: float) -> maps.Occluder:
+    default_window, _ = choose.default_window(side)
+    window = default_window if window is None else window
+    stride = max(1, window // 2) if stride is None else stride
+    if not 1 <= window <= side:
+        raise Mistake(
+            f"--window must be from 1 to {side}, the input's side in pixels, not {window}"
+        )
+    if not 1 <= stride <= side:
+        raise Mistake(
+            f"--stride must be from 1 to {side}, the input's side in pixels, not {stride}"
+        )
+    if not np.isfinite(fill):
+        raise Mistake(f"--fill must be a finite number, not {fill}")
+    return maps.Occluder(window, stride, fill)
+
+
+def _section(port, photograph, probability, target, found, occluder, stem) -> report.Section:
+    top = np.argsort(-probability, kind="stable")[:TOP]
+    table = report.Table(
+        ["class", "name", "probability"],
+        [[int(k), port.category(k), f"{100 * probability[k]:.1f} %"] for k in top],
+        caption="The most probable classes",
+    )
+    name = port.category(target)
+    shown = pictures.figures(
+        photograph.shown,
+        found,
+        stem=stem,
+        subject=photograph.path.name,
+        name=name,
+        occluder=occluder,
+        target=target,
+    )
+    legends = pictures.legends(found, name=name, target=target, category=port.category)
+    text = f"Explained: “{name}”, probability {100 * probability[target]:.1f} %."
+    gallery = report.Gallery(shown, legends=legends, size=224)
+    return report.Section(photograph.path.name, [gallery, table], [text])
+
+
+def _numbers(port, photograph, probability, target, found) -> dict:
+    top = np.argsort(-probability, kind="stable")[:TOP]
+    result = {
+        "file": str(photograph.path),
+        "top": [
+            {"class": int(k), "name": port.category(k), "probability": float(probability[k])}
+            for k in top
+        ],
+        "target": {"class": target, "name": port.category(target)},
+    }
+    for name in ("grad_cam", "drop", "label"):
+        if (map := getattr(found, name)) is not None:
+            result[{"drop": "occlusion_drop", "label": "occlusion_label"}.get(name, name)] = map
+    return result

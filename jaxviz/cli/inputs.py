@@ -1,0 +1,141 @@
+"""What the user names, checked before anything is computed: port, weights, images, layer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+import jaxviz as jv
+from jaxviz.cli.mistakes import Mistake, unknown
+
+__all__ = ["Photograph", "Port", "checked_layer", "checked_port", "load_port", "photographs"]
+
+
+class Port(NamedTuple):
+    """A pretrained model ready to be looked into.
+
+    Attributes:
+      name: its name among the ports.
+      weights: where the weights are from, in words.
+      model: the callable pytree.
+      card: its input, its preprocessing, its categories.
+      layers: its layers by name, for a batch of one.
+      classes: how many logits it has.
+    """
+
+    name: str
+    weights: str
+    model: Any
+    card: Any
+    layers: Mapping[str, jax.ShapeDtypeStruct]
+    classes: int
+
+    def category(self, index: int) -> str:
+        """The name of a class, or its number where it has none."""
+        names = self.card.categories
+        return names[index] if names and index < len(names) else f"class {index}"
+
+
+def checked_port(name: str) -> str:
+    """`name`, if a port has it; otherwise a mistake that names the nearest."""
+    import ports
+
+    if name not in ports.names():
+        raise unknown("model", name, ports.names(), lists="`jaxviz layers --help` lists all")
+    return name
+
+
+def load_port(name: str, weights: str | None) -> Port:
+    """A port with its weights.
+
+    Args:
+      name: of the port.
+      weights: a file or an Orbax directory, "imagenet", "shapes", "random", or None for the
+        default: "shapes" for the shapes nets, "imagenet" for the others.
+
+    Returns:
+      `Port`.
+
+    Raises:
+      Mistake: an unknown name.
+      ValueError, OSError: weights that are not there, are no weights, or do not fit.
+
+    Example:
+      >>> port = load_port("shapes-plain", "random")
+      >>> port.classes, port.category(3)
+      (10, 'star')
+    """
+    import ports
+
+    checked_port(name)
+    weights = weights or ("shapes" if name.startswith("shapes-") else "imagenet")
+    if weights == "random":
+        model = ports.load(name, key=jax.random.key(0))
+    else:
+        model = ports.load(name, weights=weights)
+    card = ports.card(name)
+    x = jax.ShapeDtypeStruct((1, card.input_size, card.input_size, 3), jnp.float32)
+    output = jax.eval_shape(lambda model, x: model(x), model, x)
+    words = Path(weights).name if os.sep in weights or Path(weights).exists() else weights
+    return Port(name, words, model, card, jv.layers(model, x), output.shape[-1])
+
+
+def checked_layer(port: Port, layer: str) -> str:
+    """`layer`, if the port has it; otherwise a mistake that names the nearest."""
+    if layer not in port.layers:
+        raise unknown(
+            "layer", layer, list(port.layers), lists=f"`jaxviz layers {port.name}` lists all"
+        )
+    return layer
+
+
+class Photograph(NamedTuple):
+    """An image of the user's, as the network gets it and as people see it.
+
+    Attributes:
+      path: the file.
+      x: the model's input, a batch of one.
+      shown: the same pixels in [0, 1].
+    """
+
+    path: Path
+    x: Float[np.ndarray, "1 h w 3"]
+    shown: Float[np.ndarray, "h w 3"]
+
+
+def photographs(paths: Sequence[str], card: Any) -> list[Photograph]:
+    """Reads and preprocesses every image; one that cannot be used stops it all, by its name.
+
+    Args:
+      paths: image files, and folders of them.
+      card: the port's, whose preprocessing is used.
+
+    Returns:
+      One `Photograph` for each image.
+
+    Raises:
+      Mistake: no image at all.
+      ValueError, OSError: a file that is not there or is no image that can be used.
+
+    Example:
+      >>> photographs([], card=None)
+      Traceback (most recent call last):
+      jaxviz.cli.mistakes.Mistake: explain needs at least one image file or folder of images
+    """
+    if not paths:
+        raise Mistake("explain needs at least one image file or folder of images")
+    files = [Path(file) for file in jv.data.list_images(paths)]
+    if not files:
+        raise Mistake(f"there is no image in {', '.join(map(str, paths))}")
+    found = []
+    for file in files:
+        shown = card.to_display(jv.data.load_image(file))
+        found.append(Photograph(file, np.asarray(card.normalize(shown)), shown[0]))
+    return found

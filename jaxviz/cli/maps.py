@@ -1,0 +1,114 @@
+"""The maps of a batch of inputs, as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, Int
+
+import jaxviz as jv
+from jaxviz.cli.mistakes import unknown
+
+__all__ = ["METHODS", "Maps", "Occluder", "checked_methods", "maps_of", "probabilities"]
+
+METHODS = ("saliency", "guided", "deconvnet", "grad-cam", "occlusion")
+"""What `--methods` may name, in the order of the page."""
+
+
+def checked_methods(methods: Sequence[str]) -> tuple[str, ...]:
+    """`methods` in the order of the page, each once; an unknown one is a mistake."""
+    for method in methods:
+        if method not in METHODS:
+            raise unknown("method", method, METHODS, lists=f"--methods takes {', '.join(METHODS)}")
+    return tuple(method for method in METHODS if method in methods)
+
+
+class Occluder(NamedTuple):
+    """The square that hides a part of the image.
+
+    Attributes:
+      window: its height and width, in pixels.
+      stride: the step between places, in pixels.
+      fill: its value, in the model's input units.
+    """
+
+    window: int
+    stride: int
+    fill: float = 0.0
+
+
+class Maps(NamedTuple):
+    """All maps of a batch for one target each; those that were not asked for are None.
+
+    Attributes:
+      saliency: gradient of the logit.
+      guided: guided backpropagation of the logit.
+      deconvnet: deconvnet projection of the logit.
+      grad_cam: of the layer's size.
+      drop: by how much hiding each place lowers the target's probability.
+      label: the most probable class with each place hidden.
+    """
+
+    saliency: Float[np.ndarray, "n h w 3"] | None = None
+    guided: Float[np.ndarray, "n h w 3"] | None = None
+    deconvnet: Float[np.ndarray, "n h w 3"] | None = None
+    grad_cam: Float[np.ndarray, "n a b"] | None = None
+    drop: Float[np.ndarray, "n r c"] | None = None
+    label: Int[np.ndarray, "n r c"] | None = None
+
+    def of(self, index: int) -> Maps:
+        """The maps of one input, each without the batch's axis."""
+        return Maps(*(None if map is None else map[index] for map in self))
+
+
+@jax.jit
+def probabilities(model: Any, x: Float[ArrayLike, "n h w c"]) -> Float[Array, "n k"]:
+    """The class probabilities: a softmax of the model's logits."""
+    return jax.nn.softmax(model(x), axis=-1)
+
+
+def maps_of(
+    model: Any,
+    x: Float[np.ndarray, "n h w c"],
+    target: Int[np.ndarray, " n"],
+    *,
+    methods: Sequence[str],
+    layer: str,
+    occluder: Occluder,
+) -> Maps:
+    """Computes maps of a batch; another batch of the same shape compiles nothing.
+
+    Args:
+      model: a callable pytree.
+      x: its input.
+      target: the class to explain in each image.
+      methods: some of `METHODS`.
+      layer: where Grad-CAM looks.
+      occluder: what occlusion hides the image with.
+
+    Returns:
+      `Maps` as NumPy arrays.
+    """
+    classes = jnp.asarray(target)
+    compute = {
+        "saliency": lambda: jv.saliency(model, x, classes),
+        "guided": lambda: jv.guided_backprop(model, x, classes),
+        "deconvnet": lambda: jv.deconvnet(model, x, classes),
+        "grad-cam": lambda: jv.grad_cam(model, x, classes, layer=layer),
+    }
+    found = {name.replace("-", "_"): map() for name, map in compute.items() if name in methods}
+    if "occlusion" in methods:
+        occluded = jv.occlusion(
+            model,
+            x,
+            jv.objectives.probability(classes),
+            window=(occluder.window, occluder.window),
+            stride=(occluder.stride, occluder.stride),
+            fill=occluder.fill,
+        )
+        found |= {"drop": occluded.drop, "label": occluded.label}
+    return Maps(**{name: np.asarray(map) for name, map in found.items()})

@@ -1,0 +1,46 @@
+"""A progress bar on a terminal, and nothing anywhere else."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+
+__all__ = ["Step", "progress"]
+
+Step = Callable[[str], None]
+"""`step("what comes next")`: one more part is done, or, the first time, begins."""
+
+
+@contextlib.contextmanager
+def progress(parts: int) -> Iterator[Step]:
+    """Shows on a terminal how many of `parts` parts are done, and what is being done.
+
+    Args:
+      parts: how many times `step` will be called.
+
+    Yields:
+      `step`, to be called when a part begins.
+
+    Example:
+      >>> with progress(2) as step:
+      ...     step("reading")
+      ...     step("writing")
+    """
+    if not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=parts)
+        begun = 0
+
+        def step(text: str) -> None:
+            nonlocal begun
+            bar.update(task, completed=begun, description=text)
+            begun += 1
+
+        yield step
