@@ -23,7 +23,7 @@ def convert(
     Args:
       source: A .safetensors or .pth file, an Orbax directory, or "imagenet".
       destination: A .safetensors file, or a name without ending for an Orbax directory.
-      model: The port that the weights are for; `jaxviz layers --help` lists them.
+      model: The port that the weights are for; `jaxviz layers` lists them.
     """
     import ports
     from jaxviz import report
@@ -31,7 +31,7 @@ def convert(
     from jaxviz.cli.mistakes import Mistake
     from jaxviz.cli.progress import progress
 
-    inputs.checked_port(model)
+    inputs.checked_card(model)
     path = Path(destination)
     if path.suffix not in ("", ".safetensors"):
         raise Mistake(

@@ -40,7 +40,7 @@ def explain(
 
     Args:
       images: Image files, and folders of them.
-      model: A port; `jaxviz layers --help` lists them.
+      model: A port; `jaxviz layers` lists them.
       weights: A .safetensors or .pth file, an Orbax directory, "imagenet", or "random". By
         default the packaged weights of the shapes nets, "imagenet" for the others.
       out: Folder for the page, its PNG files and numbers.json.
@@ -54,7 +54,7 @@ def explain(
     start = time.perf_counter()
     report.check_writable(out)
     wanted = maps.checked_methods(methods)
-    inputs.checked_port(model)
+    photographs = inputs.photographs(images, inputs.checked_card(model))
     port = inputs.load_port(model, weights)
     chosen = None
     if target is not None:
@@ -66,7 +66,6 @@ def explain(
     else:
         layer = choose.last_spatial(port.layers)
     occluder = _occluder(port.card.input_size, window, stride, fill)
-    photographs = inputs.photographs(images, port.card)
 
     sections, numbers = [], []
     size = min(BATCH, len(photographs))

@@ -80,7 +80,7 @@ def features(
     Example: jaxviz features shapes-residual --layer layer4 --channels 0 1 2 --out features
 
     Args:
-      model: A port; `jaxviz layers --help` lists them.
+      model: A port; `jaxviz layers` lists them.
       weights: As for `jaxviz explain`.
       layer: The layer of the channels; `jaxviz layers MODEL` lists them.
       channels: Which channels of the layer; by default the first nine.
@@ -92,7 +92,7 @@ def features(
     """
     start = time.perf_counter()
     report.check_writable(out)
-    inputs.checked_port(model)
+    inputs.checked_card(model)
     if (layer is None) == (not classes):
         raise Mistake("features needs either --layer (and --channels) or --classes")
     if layer is None and channels:

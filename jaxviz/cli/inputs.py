@@ -15,7 +15,7 @@ from jaxtyping import Float
 import jaxviz as jv
 from jaxviz.cli.mistakes import Mistake, unknown
 
-__all__ = ["Photograph", "Port", "checked_layer", "checked_port", "load_port", "photographs"]
+__all__ = ["Photograph", "Port", "checked_card", "checked_layer", "load_port", "photographs"]
 
 
 class Port(NamedTuple):
@@ -43,13 +43,13 @@ class Port(NamedTuple):
         return names[index] if names and index < len(names) else f"class {index}"
 
 
-def checked_port(name: str) -> str:
-    """`name`, if a port has it; otherwise a mistake that names the nearest."""
+def checked_card(name: str) -> Any:
+    """The card of the port `name`; if there is none, a mistake that names the nearest ports."""
     import ports
 
     if name not in ports.names():
-        raise unknown("model", name, ports.names(), lists="`jaxviz layers --help` lists all")
-    return name
+        raise unknown("model", name, ports.names(), lists="`jaxviz layers` lists all")
+    return ports.card(name)
 
 
 def load_port(name: str, weights: str | None) -> Port:
@@ -74,13 +74,12 @@ def load_port(name: str, weights: str | None) -> Port:
     """
     import ports
 
-    checked_port(name)
+    card = checked_card(name)
     weights = weights or ("shapes" if name.startswith("shapes-") else "imagenet")
     if weights == "random":
         model = ports.load(name, key=jax.random.key(0))
     else:
         model = ports.load(name, weights=weights)
-    card = ports.card(name)
     x = jax.ShapeDtypeStruct((1, card.input_size, card.input_size, 3), jnp.float32)
     output = jax.eval_shape(lambda model, x: model(x), model, x)
     words = Path(weights).name if os.sep in weights or Path(weights).exists() else weights
@@ -136,6 +135,10 @@ def photographs(paths: Sequence[str], card: Any) -> list[Photograph]:
         raise Mistake(f"there is no image in {', '.join(map(str, paths))}")
     found = []
     for file in files:
-        shown = card.to_display(jv.data.load_image(file))
+        image = jv.data.load_image(file)
+        try:
+            shown = card.to_display(image)
+        except ValueError as error:
+            raise Mistake(f"{file}: {error}") from error
         found.append(Photograph(file, np.asarray(card.normalize(shown)), shown[0]))
     return found

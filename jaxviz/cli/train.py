@@ -42,7 +42,7 @@ def train(
     from jaxviz.cli.mistakes import Mistake
     from jaxviz.cli.progress import progress
 
-    inputs.checked_port(model)
+    card = inputs.checked_card(model)
     if not model.startswith("shapes-"):
         nets = ", ".join(name for name in ports.names() if name.startswith("shapes-"))
         raise Mistake(f"--model must be a net for the shapes set ({nets}), not {model}")
@@ -52,7 +52,6 @@ def train(
     if test_count < 1:
         raise Mistake(f"--test-count must be at least 1, not {test_count}")
     folder = report.check_writable(out)
-    card = ports.card(model)
     model_key, data_key = jax.random.split(jax.random.key(seed))
     with progress(epochs) as step:
         step("compiling, first epoch")
