@@ -53,7 +53,9 @@ def _as_rgb(picture: Image.Image) -> Float[np.ndarray, "h w 3"]:
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    return np.asarray(picture.convert("RGB"), np.float32) / 255
+    image = np.asarray(picture.convert("RGB"), np.float32)
+    image /= 255  # in place, since a hundred megapixels are 1.2 GB
+    return image
 
 
 def load_image(path: PathLike, *, max_megapixels: float = 100.0) -> Float[np.ndarray, "h w 3"]:

@@ -7,7 +7,7 @@ The whole picture is drawn by array code on the device: an outline is a signed d
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -175,31 +175,34 @@ def _luminance(rgb: Float[Array, " 3"]) -> Float[Array, ""]:
     return jnp.dot(rgb, jnp.array([0.299, 0.587, 0.114], jnp.float32))
 
 
-def _uniform(key: PRNGKeyArray, low: float, high: float) -> Float[Array, ""]:
-    # The dtype is named everywhere, so that a picture is the same with 64-bit numbers enabled.
-    return jax.random.uniform(key, (), jnp.float32, low, high)
+def _between(dice: Iterator[Array], low: float, high: float) -> Float[Array, ""]:
+    """The next random number, in a range."""
+    return low + (high - low) * next(dice)
 
 
-def _texture(key: PRNGKeyArray, size: int) -> Plane:
+def _one_of(dice: Iterator[Array], count: int) -> Int[Array, ""]:
+    """The next random number, as a choice."""
+    return jnp.minimum(jnp.int32(next(dice) * count), count - 1)
+
+
+def _texture(dice: Iterator[Array], noise: Float[Array, " 336"], size: int) -> Plane:
     """One of five patterns between 0 and 1: a slope, stripes, waves, a weave or clouds."""
-    keys = jax.random.split(key, 7)
     row, column = _pixel_centres(size)
-    angle, pitch = _uniform(keys[0], 0, 2 * math.pi), _uniform(keys[1], 0.45, 1.1)
-    along = column * jnp.cos(angle) + row * jnp.sin(angle) + _uniform(keys[2], 0, 20)
+    angle, pitch = _between(dice, 0, 2 * math.pi), _between(dice, 0.45, 1.1)
+    slope = (column - 32) * jnp.cos(angle) + (row - 32) * jnp.sin(angle)
     across = row * jnp.cos(angle) - column * jnp.sin(angle)
-    clouds = sum(
-        jax.image.resize(jax.random.normal(keys[3 + i], (n, n), jnp.float32), (size, size), "cubic")
-        / 2**i
-        for i, n in enumerate((4, 8, 16))
-    )
+    phase = slope * pitch + _between(dice, 0, 2 * math.pi)
+    # Noise of three grains, the finer the fainter.
+    grids = [noise[:16].reshape(4, 4), noise[16:80].reshape(8, 8), noise[80:].reshape(16, 16)]
+    clouds = [jax.image.resize(grid, (size, size), "cubic") for grid in grids]
     patterns = [
-        0.5 + ((column - 32) * jnp.cos(angle) + (row - 32) * jnp.sin(angle)) / 80,
-        0.5 + 0.5 * jnp.sin(along * pitch),
-        0.5 + 0.5 * jnp.sin(along * pitch + 1.6 * jnp.sin(across * 0.25)),
-        0.5 + 0.5 * jnp.sin(along * pitch) * jnp.sin(across * pitch),
-        0.5 + 0.3 * jnp.asarray(clouds),
+        0.5 + slope / 80,
+        0.5 + 0.5 * jnp.sin(phase),
+        0.5 + 0.5 * jnp.sin(phase + 1.6 * jnp.sin(across * 0.25)),
+        0.5 + 0.5 * jnp.sin(phase) * jnp.sin(across * pitch),
+        0.5 + (clouds[0] + clouds[1] / 2 + clouds[2] / 4),
     ]
-    return jnp.stack(patterns)[jax.random.randint(keys[6], (), 0, len(patterns))]
+    return jnp.stack(patterns)[_one_of(dice, len(patterns))]
 
 
 def _paint(canvas: Array, distance: Plane, colour: Array) -> Float[Array, "h w 3"]:
@@ -209,55 +212,62 @@ def _paint(canvas: Array, distance: Plane, colour: Array) -> Float[Array, "h w 3
     return canvas * (1 - cover) + jnp.broadcast_to(colour, canvas.shape) * cover
 
 
-def _distractor(key: PRNGKeyArray, canvas: Array, hue: Array) -> Float[Array, "h w 3"]:
-    """Paints a blob, a bar or a long line: all of them capsules, and none of the classes."""
-    keys = jax.random.split(key, 8)
-    row, column = _pixel_centres(canvas.shape[0])
-    angle = _uniform(keys[0], 0, math.pi)
-    down, right = row - _uniform(keys[1], 0, 64), column - _uniform(keys[2], 0, 64)
+def _distractor(
+    numbers: Float[Array, " 8"], hue: Array, size: int
+) -> tuple[Plane, Float[Array, " 3"]]:
+    """Outline and colour of a blob, a bar or a long line: capsules, and none of the classes."""
+    dice = iter(numbers)
+    row, column = _pixel_centres(size)
+    angle = _between(dice, 0, math.pi)
+    down, right = row - _between(dice, 0, 64), column - _between(dice, 0, 64)
     along = right * jnp.cos(angle) + down * jnp.sin(angle)
     across = down * jnp.cos(angle) - right * jnp.sin(angle)
-    kind = jax.random.randint(keys[3], (), 0, 3)
-    stretch = _uniform(keys[4], 0.7, 1.3)
+    kind, stretch = _one_of(dice, 3), _between(dice, 0.7, 1.3)
     half_length = jnp.array([1.8, 5.0, 30.0], jnp.float32)[kind] * stretch
     thickness = jnp.array([2.2, 1.2, 0.6], jnp.float32)[kind] * stretch
     distance = jnp.hypot(jnp.maximum(jnp.abs(along) - half_length, 0), across) - thickness
     # Far from the object's hue, so that an object lying over it keeps its outline.
-    colour = _rgb(
-        hue + _uniform(keys[5], 0.25, 0.75), _uniform(keys[6], 0.3, 0.8), jnp.float32(0.7)
-    )
-    shown = jax.random.bernoulli(keys[7], 0.6)
-    return _paint(canvas, jnp.where(shown, distance, jnp.float32(64)), colour)
+    colour = _rgb(hue + _between(dice, 0.25, 0.75), _between(dice, 0.3, 0.8), jnp.float32(0.7))
+    hidden = next(dice) < 0.4
+    return jnp.where(hidden, jnp.float32(64), distance), colour
 
 
 def _draw(key: PRNGKeyArray, size: int) -> Shapes:
     """Draws one picture: a textured ground, then distractors, then the object over them all."""
-    keys = jax.random.split(key, 16)
-    label = jax.random.randint(keys[0], (), 0, len(SHAPE_NAMES), jnp.int32)
+    # Two draws make the whole picture, since every call of jax.random takes XLA half a second to
+    # compile. The dtype is named, so that 64-bit numbers, where enabled, change no picture.
+    scene_key, grain_key = jax.random.split(key)
+    numbers = jax.random.uniform(scene_key, (48 + 336,), jnp.float32)
+    grain = jax.random.uniform(grain_key, (size, size, 1), jnp.float32) - 0.5
+    dice = iter(numbers[:16])
+    label = _one_of(dice, len(SHAPE_NAMES))
 
-    hue = _uniform(keys[1], 0, 1)
-    colour = _rgb(hue, _uniform(keys[2], 0.6, 0.95), _uniform(keys[3], 0.45, 1.0))
+    hue = next(dice)
+    colour = _rgb(hue, _between(dice, 0.6, 0.95), _between(dice, 0.45, 1.0))
     # The ground differs in brightness and in hue, so that every object stands out.
-    dark_ground, bright_ground = _uniform(keys[4], 0.12, 0.28), _uniform(keys[4], 0.74, 0.92)
+    brightness = next(dice)
+    dark_ground, bright_ground = 0.12 + 0.16 * brightness, 0.74 + 0.18 * brightness
     ground_value = jnp.where(_luminance(colour) > 0.45, dark_ground, bright_ground)
-    ground_hue, ground_saturation = hue + _uniform(keys[5], 0.2, 0.8), _uniform(keys[6], 0.05, 0.45)
+    ground_hue, ground_saturation = hue + _between(dice, 0.2, 0.8), _between(dice, 0.05, 0.45)
     low = _rgb(ground_hue, ground_saturation, ground_value - 0.08)
-    high = _rgb(ground_hue + _uniform(keys[7], -0.1, 0.1), ground_saturation, ground_value + 0.1)
-    texture = _texture(keys[8], size)[..., None]
+    high = _rgb(ground_hue + _between(dice, -0.1, 0.1), ground_saturation, ground_value + 0.1)
+    texture = _texture(dice, numbers[48:] - 0.5, size)[..., None]
     canvas = low[None, None] * (1 - texture) + high[None, None] * texture
-    for distractor in jax.random.split(keys[9], 4):
-        canvas = _distractor(distractor, canvas, hue)
 
-    radius = _uniform(keys[10], 11, 20)
-    centre = radius + 1 + jax.random.uniform(keys[11], (2,), jnp.float32) * (62 - 2 * radius)
-    angle = _uniform(keys[12], 0, 2 * math.pi)
+    distractors = jax.vmap(partial(_distractor, hue=hue, size=size))
+    distances, colours = distractors(numbers[16:48].reshape(4, 8))
+    for distance, distractor_colour in zip(distances, colours, strict=True):
+        canvas = _paint(canvas, distance, distractor_colour)
+
+    radius = _between(dice, 11, 20)
+    centre = radius + 1 + jnp.stack([next(dice), next(dice)]) * (62 - 2 * radius)
+    angle = _between(dice, 0, 2 * math.pi)
     distance = outline_distance(label, centre=centre, radius=radius, angle=angle, size=size)
     row, column = _pixel_centres(size)
     light = 1 - 0.14 * ((row - centre[0]) + (column - centre[1])) / radius
     canvas = _paint(canvas, distance, colour[None, None] * light[..., None])
 
-    grain = jax.random.normal(keys[13], (size, size, 1), jnp.float32)
-    return Shapes(jnp.clip(canvas + 0.015 * grain, 0, 1), label, distance < 0)
+    return Shapes(jnp.clip(canvas + 0.05 * grain, 0, 1), label, distance < 0)
 
 
 class Shapes(NamedTuple):
