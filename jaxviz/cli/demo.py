@@ -80,7 +80,7 @@ def demo(
 def _seen(port: inputs.Port, scene: Scene, seed: int, step: Step) -> Seen:
     step(f"{port.name}: classes")
     x = np.asarray(port.card.normalize(scene.image))
-    probability = np.asarray(maps.probabilities(port.model, x))
+    probability = maps.softmax(maps.logits_of(port.model, x))
     step(f"{port.name}: maps")
     found = maps.maps_of(
         port.model,

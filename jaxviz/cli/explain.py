@@ -76,18 +76,20 @@ def explain(
             # The last batch is filled up with its last image: one shape, one compilation.
             filled = [*batch, *batch[-1:] * (size - len(batch))]
             x = np.concatenate([photograph.x for photograph in filled])
-            probability = np.asarray(maps.probabilities(port.model, x))
-            classes = probability.argmax(-1) if chosen is None else np.full(size, chosen)
+            logits = maps.logits_of(port.model, x)
+            probability = maps.softmax(logits)
+            classes = logits.argmax(-1) if chosen is None else np.full(size, chosen)
             found = maps.maps_of(
                 port.model, x, classes, methods=wanted, layer=layer, occluder=occluder
             )
             for i, photograph in enumerate(batch):
                 stem = f"{len(numbers) + 1:03d}-{report.file_stem(photograph.path.stem)[:40]}"
-                one = found.of(i)
+                target_class, one = int(classes[i]), found.of(i)
                 sections.append(
-                    _section(port, photograph, probability[i], int(classes[i]), one, occluder, stem)
+                    _section(port, photograph, probability[i], target_class, one, occluder, stem)
                 )
-                numbers.append(_numbers(port, photograph, probability[i], int(classes[i]), one))
+                record = _numbers(port, photograph, probability[i], target_class, one)
+                numbers.append(record | {"logits": logits[i]})
         step("writing")
         facts = [
             ("Model", port.name),

@@ -13,7 +13,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 import jaxviz as jv
 from jaxviz.cli.mistakes import unknown
 
-__all__ = ["METHODS", "Maps", "Occluder", "checked_methods", "maps_of", "probabilities"]
+__all__ = ["METHODS", "Maps", "Occluder", "checked_methods", "logits_of", "maps_of", "softmax"]
 
 METHODS = ("saliency", "guided", "deconvnet", "grad-cam", "occlusion")
 """What `--methods` may name, in the order of the page."""
@@ -66,9 +66,24 @@ class Maps(NamedTuple):
 
 
 @jax.jit
-def probabilities(model: Any, x: Float[ArrayLike, "n h w c"]) -> Float[Array, "n k"]:
-    """The class probabilities: a softmax of the model's logits."""
-    return jax.nn.softmax(model(x), axis=-1)
+def _output(model: Any, x: Float[ArrayLike, "n h w c"]) -> Float[Array, "n k"]:
+    return model(x)
+
+
+def logits_of(model: Any, x: Float[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n k"]:
+    """The model's output; another batch of the same shape compiles nothing."""
+    return np.asarray(_output(model, x))
+
+
+def softmax(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
+    """The class probabilities that logits stand for.
+
+    Example:
+      >>> softmax(np.log([[1.0, 3.0]])).round(3).tolist()
+      [[0.25, 0.75]]
+    """
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
 
 
 def maps_of(
