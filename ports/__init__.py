@@ -6,15 +6,15 @@
 (2, 10)
 """
 
-# Models by name
+# Models by name, and their classes
+from ports.alexnet import AlexNet as AlexNet
+from ports.cards import Card as Card
+from ports.cards import card as card
+from ports.densenet import DenseNet as DenseNet
+from ports.googlenet import GoogLeNet as GoogLeNet
 from ports.loading import load as load
 from ports.loading import save as save
 from ports.registry import names as names
-
-# Their classes
-from ports.alexnet import AlexNet as AlexNet
-from ports.densenet import DenseNet as DenseNet
-from ports.googlenet import GoogLeNet as GoogLeNet
 from ports.resnet import ResNet as ResNet
 from ports.shapes import ShapesDense as ShapesDense
 from ports.shapes import ShapesPlain as ShapesPlain

@@ -13,7 +13,7 @@ from jaxtyping import Array
 
 from ports import checkpoints
 from ports.layers import he_std
-from ports.naming import filled, tensors, torch_names, variables
+from ports.naming import filled, tensors, torch_names
 from ports.registry import Entry, entry
 
 __all__ = ["REVISION", "load", "save"]
@@ -63,15 +63,10 @@ def load(
         (1, 10)
     """
     known = entry(name)
-    if (weights is None) == (key is None):
-        raise ValueError(
-            f"load({name!r}) takes either weights= or key= (for random weights), and received "
-            f"{'neither' if key is None else 'both'}."
-        )
     model = nnx.eval_shape(lambda: known.build(rngs=nnx.Rngs(0), **options))
-    if key is not None:
+    if weights is None and key is not None:
         model = _random(model, key)
-    else:
+    elif weights is not None and key is None:
         source = _source(name, known, weights)
         checkpoint = checkpoints.checked(
             checkpoints.read(source),
@@ -81,6 +76,11 @@ def load(
             surplus=known.surplus,
         )
         model = filled(model, checkpoint)
+    else:
+        raise ValueError(
+            f"load({name!r}) takes either weights= or key= (for random weights), and received "
+            f"{'neither' if key is None else 'both'}."
+        )
     model.eval()
     return model
 

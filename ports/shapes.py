@@ -159,11 +159,10 @@ class ShapesPlain(_ShapesNet):
 
     Example:
       >>> import jax
-      >>> from flax import nnx
-      >>> model = ShapesPlain(rngs=nnx.Rngs(0))
-      >>> model.eval()
-      >>> model(jax.numpy.zeros((1, 64, 64, 3))).shape
-      (1, 10)
+      >>> import ports
+      >>> model = ports.load("shapes-plain", key=jax.random.key(0))
+      >>> jax.eval_shape(model, jax.ShapeDtypeStruct((2, 64, 64, 3), "float32")).shape
+      (2, 10)
 
     References:
       K. Simonyan, A. Zisserman, "Very deep convolutional networks for large-scale image
