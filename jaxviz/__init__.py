@@ -12,7 +12,13 @@ from jaxviz.attribution import occlusion as occlusion
 from jaxviz.attribution import saliency as saliency
 
 # model -> image
+from jaxviz.synthesis import Maximized as Maximized
+from jaxviz.synthesis import images as images
+from jaxviz.synthesis import maximize as maximize
+from jaxviz.synthesis import normalize_gradient as normalize_gradient
 from jaxviz.synthesis import objectives as objectives
+from jaxviz.synthesis import regularizers as regularizers
+from jaxviz.synthesis import transforms as transforms
 
 # model -> function
 from jaxviz.transform import capture as capture

@@ -1,0 +1,6 @@
+"""What a model looks for: model -> image."""
+
+from jaxviz.synthesis.ascent import Maximized as Maximized
+from jaxviz.synthesis.ascent import Trace as Trace
+from jaxviz.synthesis.ascent import maximize as maximize
+from jaxviz.synthesis.gradients import normalize_gradient as normalize_gradient
