@@ -169,10 +169,10 @@ def strongest_units(activations: Float[np.ndarray, "n h w c"], *, count: int) ->
 def support(signal: Float[np.ndarray, "n h w c"], *, least: int = 8) -> list[tuple[slice, slice]]:
     """For each image the square where a signal is not zero; one side length for the whole batch.
 
-    Of a unit's gradient this is the patch of the image that the unit saw.
+    Of a unit's projection this is the patch of the image that it answers to.
 
     Args:
-      signal: for example the gradient of one unit in each image.
+      signal: for example the projection of one unit in each image.
       least: the smallest side, in pixels.
 
     Returns:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 import jaxviz as jv
 from jaxviz import report
@@ -25,7 +25,7 @@ LAYERS = ("layer1", "layer2", "layer3", "layer4", "layer5")
 UNITS = 10
 IMAGES = 6
 SEARCHED = 200
-TESTED = 500
+TESTED = 300
 STEPS = 192
 
 
@@ -56,7 +56,7 @@ def demo(
         seen = [_seen(port, scene, seed, step) for port in ports]
         main = ports[NETS.index(MAIN)]
         images = scene.image[:SEARCHED]
-        _, values = jv.capture(main.model, main.card.normalize(images), LAYERS)
+        values = _activations(main.model, main.card.normalize(images))
         layers = []
         for layer in LAYERS:
             step(f"{MAIN}: {layer}")
@@ -102,6 +102,11 @@ def _seen(port: inputs.Port, scene: Scene, seed: int, step: Step) -> Seen:
     return Seen(port, probability, found, exciting, logit)
 
 
+@jax.jit
+def _activations(model: Any, x: Float[Array, "n h w c"]) -> dict[str, Float[Array, "n h w c"]]:
+    return jv.capture(model, x, LAYERS)[1]
+
+
 def _layer_units(
     port: inputs.Port,
     layer: str,
@@ -113,7 +118,7 @@ def _layer_units(
     strongest = jv.objectives.strongest(layer, jnp.asarray(units.channel))
     # The gradient of a^2 / 2 is a: the projection keeps the activation's own value.
     projected = np.asarray(jv.deconvnet(port.model, x, 0.5 * strongest**2))
-    places = choose.support(np.asarray(jv.saliency(port.model, x, strongest)))
+    places = choose.support(projected)
     return LayerUnits(
         layer,
         units,

@@ -62,7 +62,7 @@ class LayerUnits(NamedTuple):
     Attributes:
       layer: its name.
       units: the channels and their images.
-      patches: the square of the image that each saw, in [0, 1]; one size for the layer.
+      patches: the square of the image that each answers to, in [0, 1]; one size for the layer.
       projections: the deconvnet projection of each activation, cut alike.
     """
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxviz.report.page import Page, Picture, png_bytes, render
+from jaxviz.report.page import Page, Picture, render
 
 
 def check_writable(folder: str | os.PathLike) -> Path:
@@ -112,7 +112,7 @@ def write_run(
     """
     folder = check_writable(folder)
     contents: dict[str, bytes] = {
-        f"{picture.name}.png": png_bytes(picture.pixels) for picture in [*sheets, *page.pictures()]
+        f"{picture.name}.png": picture.png for picture in [*sheets, *page.pictures()]
     }
     text = json.dumps(numbers, indent=1, default=_plain, allow_nan=False)
     contents["numbers.json"] = (text + "\n").encode()

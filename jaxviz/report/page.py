@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import io
 import re
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,11 @@ class Picture:
     pixels: UInt8[np.ndarray, "h w 3"]
     alt: str
     smooth: bool = True
+
+    @functools.cached_property
+    def png(self) -> bytes:
+        """The content of the picture's file."""
+        return png_bytes(self.pixels)
 
     def __post_init__(self):
         if not re.fullmatch(r"[A-Za-z0-9._-]+", self.name):
@@ -181,7 +187,7 @@ def png_bytes(pixels: UInt8[np.ndarray, "h w 3"]) -> bytes:
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(np.asarray(pixels, np.uint8)).save(buffer, "PNG", optimize=True)
+    Image.fromarray(np.asarray(pixels, np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -225,6 +231,6 @@ def render(page: Page) -> str:
     environment.tests["number"] = _is_number
     environment.tests["gallery"] = lambda block: isinstance(block, Gallery)
     environment.globals["data_uri"] = lambda picture: (
-        "data:image/png;base64," + base64.b64encode(png_bytes(picture.pixels)).decode()
+        "data:image/png;base64," + base64.b64encode(picture.png).decode()
     )
     return environment.get_template("page.html.jinja").render(page=page)
