@@ -137,7 +137,13 @@ def occlusion(
     ]
     batch = _affordable(model, x, objective, memory)
     base, covered, label = _sweep(
-        model, x, objective, fill, window=window, stride=stride, positions=tuple(positions),
+        model,
+        x,
+        objective,
+        fill,
+        window=window,
+        stride=stride,
+        positions=tuple(positions),
         batch=min(batch, n * math.prod(positions)),
     )
     return OcclusionMaps(
@@ -187,4 +193,8 @@ def _sweep(model, x, objective, fill, *, window, stride, positions, batch):
     place = jnp.unravel_index(flat, (n, *positions))
     values, labels = jax.lax.map(lambda place: jax.vmap(run)(*place), place)
     shape = (n, *positions)
-    return base, values.reshape(-1)[:count].reshape(shape), labels.reshape(-1)[:count].reshape(shape)
+    return (
+        base,
+        values.reshape(-1)[:count].reshape(shape),
+        labels.reshape(-1)[:count].reshape(shape),
+    )

@@ -95,7 +95,9 @@ def laplacian_pyramid(
     most = min(rows, columns).bit_length()
     levels = max(most - 2, 1) if levels is None else levels
     if not 1 <= levels <= most:
-        raise ValueError(f"levels must be 1 to {most} for an image of {rows} x {columns}: {levels}.")
+        raise ValueError(
+            f"levels must be 1 to {most} for an image of {rows} x {columns}: {levels}."
+        )
     sizes = [(-(-rows >> level), -(-columns >> level)) for level in range(levels)]
     weights = np.array([gain**level for level in range(levels)], np.float32)
     weights = weights / np.linalg.norm(weights)

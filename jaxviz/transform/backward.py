@@ -129,7 +129,14 @@ def _constant(array: Any) -> _Known:
     return _Known(array, zero=bool(concrete and not np.any(array)))
 
 
-_KEEP = {"name", "convert_element_type", "copy", "copy_p", "reduce_precision", "sharding_constraint"}
+_KEEP = {
+    "name",
+    "convert_element_type",
+    "copy",
+    "copy_p",
+    "reduce_precision",
+    "sharding_constraint",
+}
 _COMPARE = {"gt": True, "ge": True, "lt": False, "le": False}
 _KEEP_KIND = {"add", "sub", "mul", "div", "neg", "reduce_sum", "broadcast_in_dim", "reshape"}
 # Elementwise functions that activations are made of, and that no rule is defined for. Powers, roots

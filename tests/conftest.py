@@ -1,0 +1,7 @@
+"""Four simulated devices, for the tests of sharding; before JAX starts."""
+
+import os
+
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+).strip()
