@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import jax
@@ -75,7 +75,7 @@ def occlusion(
     *,
     window: tuple[int, int] = (32, 32),
     stride: tuple[int, int] = (8, 8),
-    fill: float | Float[ArrayLike, "..."] = 0.0,
+    fill: float | Float[ArrayLike, "*image"] = 0.0,
     engine: str = "auto",
     memory: int | None = None,
 ) -> OcclusionMaps:
@@ -125,7 +125,7 @@ def occlusion(
     if engine not in ENGINES:
         raise ValueError(f"unknown engine '{engine}'; choose one of: {', '.join(ENGINES)}.")
     fill = jnp.asarray(fill, x.dtype)
-    if fill.ndim > 4 or jnp.broadcast_shapes(fill.shape, x.shape) != x.shape:
+    if fill.ndim > 4 or not _fits(fill.shape, x.shape):
         raise ValueError(
             f"fill must be a number, {channels} channels, or an image of shape {(h, w, channels)}; "
             f"got {fill.shape}."
@@ -151,10 +151,16 @@ def occlusion(
     )
 
 
+def _fits(shape: Sequence[int], whole: Sequence[int]) -> bool:
+    """Whether an array broadcasts to a shape."""
+    tail = whole[len(whole) - len(shape) :]
+    return all(size in (1, full) for size, full in zip(shape, tail, strict=True))
+
+
 def _pair(name: str, value: tuple[int, int]) -> tuple[int, int]:
-    if len(value) != 2 or not all(isinstance(v, int) and v > 0 for v in value):
+    if not (isinstance(value, Sequence) and len(value) == 2 and all(v > 0 for v in value)):
         raise ValueError(f"{name} must be two positive ints (rows, columns), got {value}.")
-    return tuple(value)
+    return value[0], value[1]
 
 
 def _affordable(model: Callable, x: jax.Array, objective: Objective, memory: int | None) -> int:

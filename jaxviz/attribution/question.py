@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import ArrayLike, Float, Int
 
 from jaxviz.synthesis.objectives import Objective, target_objective
@@ -46,7 +47,7 @@ def asked(
     objective = target_objective(target)
     if objective.images not in (1, len(x)):
         raise ValueError(f"target speaks of {objective.images} images, and x has {len(x)}.")
-    if objective is not target and not isinstance(target, jax.core.Tracer):
+    if objective is not target and not isinstance(target, Tracer):
         classes = _output.eval_shape(model, x).shape[-1]
         wrong = [k for k in np.atleast_1d(np.asarray(target)).tolist() if not 0 <= k < classes]
         if wrong:

@@ -19,8 +19,8 @@ class _Assembled(NamedTuple):
     rest: tuple[Any, ...]
 
     def __call__(self, arrays: list[jax.Array], x: Any) -> Any:
-        arrays = iter(arrays)
-        leaves = [next(arrays) if leaf is _ARRAY else leaf for leaf in self.rest]
+        remaining = iter(arrays)
+        leaves = [next(remaining) if leaf is _ARRAY else leaf for leaf in self.rest]
         return jax.tree.unflatten(self.structure, leaves)(x)
 
     def __hash__(self) -> int:

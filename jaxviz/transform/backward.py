@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.extend import core
 
 from jaxviz.transform.interpret import Rules, evaluate, interpret, trace
@@ -114,8 +115,8 @@ class _Known:
     value: jax.Array
     # It depends on the function's input.
     varies: bool = field(default=False, metadata={"static": True})
-    # It is the constant 0.
-    zero: bool = field(default=False, metadata={"static": True})
+    # The one number that all its entries are, where that is known.
+    constant: float | None = field(default=None, metadata={"static": True})
     # Its comparison with zero, if it is one.
     sign: _Sign | None = field(default=None, metadata={"static": True})
     # "capped": min(·, constant); "squared": a square; both up to sums, scale and shift.
@@ -125,18 +126,14 @@ class _Known:
 
 
 def _constant(array: Any) -> _Known:
-    concrete = not isinstance(array, jax.core.Tracer) and np.size(array) == 1
-    return _Known(array, zero=bool(concrete and not np.any(array)))
+    known = not isinstance(array, Tracer) and np.size(array) == 1
+    return _Known(array, constant=np.asarray(array, float).item() if known else None)
 
 
-_KEEP = {
-    "name",
-    "convert_element_type",
-    "copy",
-    "copy_p",
-    "reduce_precision",
-    "sharding_constraint",
-}
+_KEEP = frozenset(
+    "name convert_element_type copy reduce_precision sharding_constraint pvary pcast".split()
+)
+_RESHAPE = frozenset("broadcast_in_dim reshape squeeze".split())
 _COMPARE = {"gt": True, "ge": True, "lt": False, "le": False}
 _KEEP_KIND = {"add", "sub", "mul", "div", "neg", "reduce_sum", "broadcast_in_dim", "reshape"}
 # Elementwise functions that activations are made of, and that no rule is defined for. Powers, roots
@@ -190,11 +187,13 @@ def _rectified(
     """The value whose positive part an equation takes, or None."""
     if primitive == "max":
         x = _compared_with_zero(*operands)
+        if x is None and any(not o.varies and o.constant is None for o in operands):
+            raise refuse("the maximum with an array that is not known to be 0")
         # A variance computed as a difference of squares is kept from rounding below zero.
         return None if x is None or x.kind == "squared" else x
     if primitive == "min" and _compared_with_zero(*operands) is not None:
         raise refuse("min(x, 0)")
-    if primitive == "clamp" and operands[0].zero:
+    if primitive == "clamp" and operands[0].constant == 0:
         return operands[1]
     if primitive == "mul":
         a, b = operands
@@ -207,14 +206,14 @@ def _rectified(
         sign, cases = operands[0].sign, operands[1:]
         if sign is not None and len(cases) == 2:
             below, above = cases if sign.above else cases[::-1]
-            if below.zero and above.identity is sign.of:
+            if below.constant == 0 and above.identity is sign.of:
                 return above
         raise refuse("a choice by an activation's value, as in a leaky ReLU")
     return None
 
 
 def _compared_with_zero(a: _Known, b: _Known) -> _Known | None:
-    return a if b.zero else b if a.zero else None
+    return a if b.constant == 0 else b if a.constant == 0 else None
 
 
 def _as_it_stands(equation: core.JaxprEqn, operands: Sequence[_Known]) -> list[_Known]:
@@ -222,9 +221,9 @@ def _as_it_stands(equation: core.JaxprEqn, operands: Sequence[_Known]) -> list[_
     primitive = equation.primitive.name
     if primitive in _KEEP:
         return [replace(operands[0], value=outputs[0])]
-    zero, sign, kind = False, None, None
-    if primitive in ("broadcast_in_dim", "reshape"):
-        zero = operands[0].zero
+    constant, sign, kind = None, None, None
+    if primitive in _RESHAPE:
+        constant = operands[0].constant
     elif primitive in _COMPARE:
         x = _compared_with_zero(*operands)
         if x is not None:
@@ -238,4 +237,4 @@ def _as_it_stands(equation: core.JaxprEqn, operands: Sequence[_Known]) -> list[_
     if primitive in _KEEP_KIND:
         kind = kind or next((operand.kind for operand in operands if operand.kind), None)
     varies = any(operand.varies for operand in operands)
-    return [_Known(output, varies, zero, sign, kind) for output in outputs]
+    return [_Known(output, varies, constant, sign, kind) for output in outputs]

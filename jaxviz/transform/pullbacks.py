@@ -64,16 +64,17 @@ def _faster(equation: core.JaxprEqn, operands: Sequence[jax.Array], found: Any):
 def _pull_back(equation: core.JaxprEqn) -> Callable | None:
     """The function that computes the equation and has a faster derivative, or None."""
     parameters = equation.params
-    if not jnp.issubdtype(equation.invars[0].aval.dtype, jnp.floating):
+    if equation.primitive.name not in ("reduce_window_max", "conv_general_dilated"):
+        return None
+    operand: Any = equation.invars[0].aval
+    if not jnp.issubdtype(operand.dtype, jnp.floating):
         return None
     if equation.primitive.name == "reduce_window_max":
         # Every place of the window costs one pass, so that a large window is left to XLA.
         small = math.prod(parameters["window_dimensions"]) <= 25
         return _max_pool if small and set(parameters["base_dilation"]) == {1} else None
-    if equation.primitive.name == "conv_general_dilated":
-        plain = set(parameters["lhs_dilation"]) == {1} and parameters["batch_group_count"] == 1
-        return _convolution if plain and parameters.get("out_sharding") is None else None
-    return None
+    plain = set(parameters["lhs_dilation"]) == {1} and parameters["batch_group_count"] == 1
+    return _convolution if plain and parameters.get("out_sharding") is None else None
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
@@ -121,8 +122,7 @@ def _max_pool_backward(parameters, residuals, g):
 _max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _convolution(x, kernel, parameters):
+def _plain_convolution(x, kernel, parameters):
     p = dict(parameters)
     return lax.conv_general_dilated(
         x,
@@ -135,6 +135,9 @@ def _convolution(x, kernel, parameters):
         precision=p["precision"],
         preferred_element_type=p["preferred_element_type"],
     )
+
+
+_convolution = jax.custom_vjp(_plain_convolution, nondiff_argnums=(2,))
 
 
 def _convolution_forward(x, kernel, parameters):
@@ -170,10 +173,8 @@ def _convolution_backward(parameters, residuals, g):
         feature_group_count=groups,
         precision=p["precision"],
     ).astype(x.dtype)
-    (g_kernel,) = jax.vjp(lambda kernel: _plain(x, kernel, parameters), kernel)[1](g)
+    (g_kernel,) = jax.vjp(lambda kernel: _plain_convolution(x, kernel, parameters), kernel)[1](g)
     return g_x, g_kernel
 
 
-# The function itself, with the derivative that JAX gives it.
-_plain = _convolution.__wrapped__
 _convolution.defvjp(_convolution_forward, _convolution_backward)

@@ -88,7 +88,8 @@ def capture(model: Callable, x: Any, names: Sequence[str]) -> tuple[Any, dict[st
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxviz as jv
-      >>> output, values = jv.capture(lambda x: jv.tap(2 * x, "double") + 1, jnp.ones(2), ["double"])
+      >>> model = lambda x: jv.tap(2 * x, "double") + 1
+      >>> output, values = jv.capture(model, jnp.ones(2), ["double"])
       >>> output.tolist(), values["double"].tolist()
       ([3.0, 3.0], [2.0, 2.0])
     """
@@ -219,7 +220,7 @@ def _tap_nnx_calls(model: Callable) -> Callable:
     def named(node):
         if not isinstance(node, nnx.Module):
             return node
-        copy = _copied(node)
+        copy: nnx.Module = jax.tree.map(lambda leaf: leaf, node)
         for path, module in list(nnx.iter_modules(copy)):
             if callable(module):
                 object.__setattr__(module, "_jaxviz_path", path)

@@ -74,7 +74,7 @@ def test_max_pooling(window, stride, padding):
 
 def test_half_precision_and_integers():
     x = jax.random.normal(jax.random.key(0), (1, 4, 4, 2), jnp.bfloat16)
-    pool = lambda x: nnx.max_pool(x, (2, 2), (2, 2))  # noqa: E731
+    pool = lambda x: nnx.max_pool(x, (2, 2), (2, 2))
     assert jax.grad(lambda x: fast_pullbacks(pool)(x).sum())(x).dtype == jnp.bfloat16
     whole = jnp.arange(16).reshape(1, 4, 4, 1)
     pooled = fast_pullbacks(
