@@ -59,8 +59,7 @@ def test_float64_and_bfloat16(method, small, images):
             (jnp.bfloat16, 0.2),  # eight bits of mantissa; a few ReLUs and switches turn
         ]:
             lower = small(dtype=dtype)
-            values = jax.tree.map(lambda leaf: leaf.astype(dtype), nnx.state(model))
-            nnx.update(lower, values)
+            nnx.update(lower, optax.tree_utils.tree_cast(nnx.state(model), dtype))
             found = method(lower, x.astype(dtype), TARGET)
             assert found.dtype == dtype
             difference = jnp.linalg.norm(found.astype(float) - exact)
