@@ -26,7 +26,7 @@ UNITS = 10
 IMAGES = 6
 SEARCHED = 200
 TESTED = 300
-STEPS = 192
+STEPS = 128
 
 
 def demo(
@@ -44,7 +44,7 @@ def demo(
     """
     start = time.perf_counter()
     report.check_writable(out)
-    with progress(2 + 3 * len(NETS) + len(LAYERS)) as step:
+    with progress(3 + 2 * len(NETS) + len(LAYERS)) as step:
         step("drawing images")
         ports = [inputs.load_port(name, None) for name in NETS]
         drawn = jv.data.shapes(jax.random.key(1000 + seed), TESTED)
@@ -53,8 +53,14 @@ def demo(
             chosen=choose.first_of_each(np.asarray(drawn.label), count=IMAGES),
             occluder=maps.Occluder(*choose.default_window(drawn.image.shape[1])),
         )
-        seen = [_seen(port, scene, seed, step) for port in ports]
+        seen = [_seen(port, scene, step) for port in ports]
         main = ports[NETS.index(MAIN)]
+        step(f"{MAIN}: what excites each class")
+        classes = np.arange(main.classes)
+        key, size = jax.random.key(seed), main.card.input_size
+        exciting = demo_page.Exciting(
+            *features.exciting_images(main, classes, layer=None, key=key, size=size, steps=STEPS)
+        )
         images = scene.image[:SEARCHED]
         values = _activations(main.model, main.card.normalize(images))
         layers = []
@@ -69,15 +75,15 @@ def demo(
         )
         files = report.write_run(
             out,
-            demo_page.page(scene, seen, layers, footer=footer, seed=seed),
-            sheets=demo_page.sheets(scene, seen, layers),
-            numbers=demo_page.numbers(scene, seen, layers) | {"seed": seed},
+            demo_page.page(scene, seen, layers, exciting, footer=footer, seed=seed),
+            sheets=demo_page.sheets(scene, seen, layers, exciting),
+            numbers=demo_page.numbers(scene, seen, layers, exciting) | {"seed": seed},
         )
     seconds = time.perf_counter() - start
     print(f"wrote {len(files)} files to {out} in {seconds:.0f} s; open {Path(out) / 'index.html'}")
 
 
-def _seen(port: inputs.Port, scene: Scene, seed: int, step: Step) -> Seen:
+def _seen(port: inputs.Port, scene: Scene, step: Step) -> Seen:
     step(f"{port.name}: classes")
     x = np.asarray(port.card.normalize(scene.image))
     probability = maps.softmax(maps.logits_of(port.model, x))
@@ -86,20 +92,11 @@ def _seen(port: inputs.Port, scene: Scene, seed: int, step: Step) -> Seen:
         port.model,
         x[scene.chosen],
         probability[scene.chosen].argmax(-1),
-        methods=maps.METHODS,
+        methods=maps.METHODS if port.name == MAIN else ("deconvnet", "grad-cam", "occlusion"),
         layer=choose.last_spatial(port.layers),
         occluder=scene.occluder,
     )
-    step(f"{port.name}: what excites each class")
-    exciting, logit = features.exciting_images(
-        port,
-        np.arange(port.classes),
-        layer=None,
-        key=jax.random.key(seed),
-        size=port.card.input_size,
-        steps=STEPS,
-    )
-    return Seen(port, probability, found, exciting, logit)
+    return Seen(port, probability, found)
 
 
 @jax.jit

@@ -11,7 +11,17 @@ from jaxtyping import Bool, Float, Int
 from jaxviz import report
 from jaxviz.cli import choose, inputs, maps, pictures
 
-__all__ = ["MAIN", "LayerUnits", "Scene", "Seen", "numbers", "page", "peak_inside", "sheets"]
+__all__ = [
+    "MAIN",
+    "Exciting",
+    "LayerUnits",
+    "Scene",
+    "Seen",
+    "numbers",
+    "page",
+    "peak_inside",
+    "sheets",
+]
 
 MAIN = "shapes-residual"
 """The net whose maps and layers are shown at length."""
@@ -45,14 +55,22 @@ class Seen(NamedTuple):
       port: the net.
       probability: of each class, for all images.
       maps: of the chosen images, for the most probable class of each.
-      exciting: an image in [0, 1] that maximizes each class's logit.
-      logit: what it has come to.
     """
 
     port: inputs.Port
     probability: Float[np.ndarray, "n k"]
     maps: maps.Maps
-    exciting: Float[np.ndarray, "k h w 3"]
+
+
+class Exciting(NamedTuple):
+    """For each class an image that excites it.
+
+    Attributes:
+      image: in [0, 1].
+      logit: what the image brings the class to.
+    """
+
+    image: Float[np.ndarray, "k h w 3"]
     logit: Float[np.ndarray, " k"]
 
 
@@ -97,7 +115,13 @@ def _accuracy(scene: Scene, seen: Seen) -> float:
 
 
 def page(
-    scene: Scene, seen: Sequence[Seen], layers: Sequence[LayerUnits], *, footer: str, seed: int
+    scene: Scene,
+    seen: Sequence[Seen],
+    layers: Sequence[LayerUnits],
+    exciting: Exciting,
+    *,
+    footer: str,
+    seed: int,
 ) -> report.Page:
     """The page: images and their maps, five layers, three nets, ten classes, numbers.
 
@@ -105,6 +129,7 @@ def page(
       scene: the images.
       seen: what each net makes of them.
       layers: the units of the main net.
+      exciting: its classes' exciting images.
       footer: the page's last line.
       seed: which images these are.
 
@@ -118,7 +143,7 @@ def page(
             _images(scene, main),
             _layers(layers),
             _nets(scene, seen),
-            _classes(seen),
+            _classes(main.port, exciting),
             report.Section("Numbers", [_table(scene, seen)]),
         ],
         lead="Three small networks tell ten shapes apart: a plain stack of convolutions, one with "
@@ -258,30 +283,22 @@ def _nets(scene: Scene, seen: Sequence[Seen]) -> report.Section:
     )
 
 
-def _classes(seen: Sequence[Seen]) -> report.Section:
-    galleries = []
-    for one in seen:
-        shown = [
-            report.Figure(
-                [
-                    report.Picture(
-                        f"class-{report.file_stem(one.port.category(k))}-{one.port.name}",
-                        pictures.enlarged(picture, least=SMALL),
-                        f"Image that excites “{one.port.category(k)}” of {one.port.name} most",
-                    )
-                ],
-                one.port.category(k),
-                f"logit {one.logit[k]:.0f}",
-            )
-            for k, picture in enumerate(one.exciting)
-        ]
-        galleries.append(report.Gallery(shown, title=one.port.name, size=132))
+def _classes(port: inputs.Port, exciting: Exciting) -> report.Section:
+    shown = []
+    for k, (picture, logit) in enumerate(zip(*exciting, strict=True)):
+        name = port.category(k)
+        one = report.Picture(
+            f"class-{report.file_stem(name)}",
+            pictures.enlarged(picture, least=192),
+            f"Image that excites “{name}” of {port.name} most",
+        )
+        shown.append(report.Figure([one], name, f"logit {logit:.0f}"))
     return report.Section(
         "What each class looks like to the network",
-        galleries,
+        [report.Gallery(shown, size=190)],
         [
-            "Activation maximization: an image of noise is changed, step by step, so that the "
-            "class's logit grows. No picture of a shape was used."
+            f"Activation maximization on {port.name}: an image of noise is changed, step by step, "
+            "so that the class's logit grows. No picture of a shape was used."
         ],
     )
 
@@ -317,7 +334,7 @@ def _peaks(scene: Scene, seen: Seen) -> Bool[np.ndarray, " m"]:
 
 
 def sheets(
-    scene: Scene, seen: Sequence[Seen], layers: Sequence[LayerUnits]
+    scene: Scene, seen: Sequence[Seen], layers: Sequence[LayerUnits], exciting: Exciting
 ) -> list[report.Picture]:
     """Three labelled sheets: the maps, the five layers, the ten classes.
 
@@ -325,6 +342,7 @@ def sheets(
       scene: the images.
       seen: what each net makes of them.
       layers: the units of the main net.
+      exciting: its classes' exciting images.
 
     Returns:
       Pictures to be written beside the page's.
@@ -365,11 +383,12 @@ def sheets(
         ],
         title=f"Five layers of {MAIN}: patches and their deconvnet projections",
     )
+    shown = [pictures.enlarged(picture, least=192) for picture in exciting.image]
+    titles = [main.port.category(k) for k in range(len(shown))]
     classes = report.sheet(
-        [[pictures.enlarged(picture, least=SMALL) for picture in one.exciting] for one in seen],
-        rows=[one.port.name for one in seen],
-        columns=[main.port.category(k) for k in range(main.port.classes)],
-        title="What excites each class most",
+        [shown[:5], shown[5:]],
+        captions=[titles[:5], titles[5:]],
+        title=f"What excites each class of {MAIN} most",
     )
     return [
         report.Picture("sheet-maps", views, "All maps of six images"),
@@ -378,13 +397,16 @@ def sheets(
     ]
 
 
-def numbers(scene: Scene, seen: Sequence[Seen], layers: Sequence[LayerUnits]) -> dict[str, Any]:
+def numbers(
+    scene: Scene, seen: Sequence[Seen], layers: Sequence[LayerUnits], exciting: Exciting
+) -> dict[str, Any]:
     """What `numbers.json` holds.
 
     Args:
       scene: the images.
       seen: what each net makes of them.
       layers: the units of the main net.
+      exciting: its classes' exciting images.
 
     Returns:
       Nested dictionaries of numbers, words and arrays.
@@ -397,7 +419,6 @@ def numbers(scene: Scene, seen: Sequence[Seen], layers: Sequence[LayerUnits]) ->
             one.port.name: {
                 "accuracy": _accuracy(scene, one),
                 "occlusion_peak_in_object": _peaks(scene, one),
-                "class_logits_reached": one.logit,
                 "images": [
                     {
                         "index": n,
@@ -412,5 +433,6 @@ def numbers(scene: Scene, seen: Sequence[Seen], layers: Sequence[LayerUnits]) ->
             }
             for one in seen
         },
+        "activation_maximization": {"net": MAIN, "logits": exciting.logit},
         "layers": {one.layer: one.units._asdict() for one in layers},
     }
