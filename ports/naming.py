@@ -18,7 +18,15 @@ import jax
 import numpy as np
 from flax import nnx
 
-__all__ = ["from_torch_layout", "tensors", "torch_name", "torch_names", "variables"]
+__all__ = [
+    "filled",
+    "from_torch_layout",
+    "tensors",
+    "to_torch_layout",
+    "torch_name",
+    "torch_names",
+    "variables",
+]
 
 Model = TypeVar("Model", bound=nnx.Module)
 
