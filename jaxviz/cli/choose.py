@@ -199,6 +199,6 @@ def support(signal: Float[np.ndarray, "n h w c"], *, least: int = 8) -> list[tup
 
     def around(span: tuple[int, int], size: int) -> slice:
         start = int(np.clip((span[0] + span[1] - side) // 2, 0, max(size - side, 0)))
-        return slice(start, min(start + side, size))
+        return slice(start, int(min(start + side, size)))
 
     return [(around(rows, height), around(columns, width)) for rows, columns in boxes]

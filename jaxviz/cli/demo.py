@@ -49,9 +49,10 @@ def demo(
         ports = [inputs.load_port(name, None) for name in NETS]
         drawn = jv.data.shapes(jax.random.key(1000 + seed), TESTED)
         scene = Scene(
-            *(np.asarray(part) for part in drawn),
+            np.asarray(drawn.image),
+            np.asarray(drawn.label),
             chosen=choose.first_of_each(np.asarray(drawn.label), count=IMAGES),
-            occluder=maps.Occluder(*choose.default_window(drawn.image.shape[1])),
+            occluder=maps.Occluder(window=16, stride=4),
         )
         seen = [_seen(port, scene, step) for port in ports]
         main = ports[NETS.index(MAIN)]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from jaxviz import report
 from jaxviz.cli import choose, inputs, maps, pictures
@@ -19,7 +19,6 @@ __all__ = [
     "Seen",
     "numbers",
     "page",
-    "peak_inside",
     "sheets",
 ]
 
@@ -36,14 +35,12 @@ class Scene(NamedTuple):
     Attributes:
       image: in [0, 1].
       label: the class of each.
-      mask: the pixels of each object.
       chosen: the images whose maps are shown.
       occluder: what hides a part of them.
     """
 
     image: Float[np.ndarray, "n h w 3"]
     label: Int[np.ndarray, " n"]
-    mask: Bool[np.ndarray, "n h w"]
     chosen: Int[np.ndarray, " m"]
     occluder: maps.Occluder
 
@@ -88,26 +85,6 @@ class LayerUnits(NamedTuple):
     units: choose.Units
     patches: list[Float[np.ndarray, "s s 3"]]
     projections: list[Float[np.ndarray, "s s 3"]]
-
-
-def peak_inside(
-    map: Float[np.ndarray, "n h w"], mask: Bool[np.ndarray, "n h w"]
-) -> Bool[np.ndarray, " n"]:
-    """Whether each map's largest value lies in its object; its first one where several are equal.
-
-    Args:
-      map: one map for each image, of the image's size.
-      mask: the pixels of the object.
-
-    Returns:
-      One answer for each image.
-
-    Example:
-      >>> peak_inside(np.array([[[0.0, 2.0]]]), np.array([[[False, True]]])).tolist()
-      [True]
-    """
-    n = len(map)
-    return mask.reshape(n, -1)[np.arange(n), map.reshape(n, -1).argmax(-1)]
 
 
 def _accuracy(scene: Scene, seen: Seen) -> float:
@@ -180,7 +157,7 @@ def _images(scene: Scene, seen: Seen) -> report.Section:
                     first=every,
                     least=192,
                 ),
-                title=f"{truth}: “{name}” with {100 * probability[target]:.1f} %",
+                title=f"{truth}: “{name}” with {100 * probability[target]:.1f}%",
                 legends=pictures.legends(
                     found, name=name, target=target, category=seen.port.category, first=every
                 ),
@@ -304,33 +281,20 @@ def _classes(port: inputs.Port, exciting: Exciting) -> report.Section:
 
 
 def _table(scene: Scene, seen: Sequence[Seen]) -> report.Table:
+    truth = np.arange(len(scene.label)), scene.label
     return report.Table(
-        ["network", f"right, of {len(scene.label)} fresh images", "occlusion peak in the object"],
+        ["network", "parameters", "right", "mean probability of the true class"],
         [
             [
                 one.port.name,
-                f"{100 * _accuracy(scene, one):.1f} %",
-                f"{int(_peaks(scene, one).sum())} of {len(scene.chosen)}",
+                f"{one.port.card.parameters:,}",
+                f"{100 * _accuracy(scene, one):.1f}%",
+                f"{one.probability[truth].mean():.3f}",
             ]
             for one in seen
         ],
+        caption=f"On {len(scene.label)} fresh images",
     )
-
-
-def _peaks(scene: Scene, seen: Seen) -> Bool[np.ndarray, " m"]:
-    window, stride = scene.occluder.window, scene.occluder.stride
-    cells = np.stack(
-        [
-            report.window_cells(
-                drop,
-                (scene.mask.shape[1], scene.mask.shape[2]),
-                window=(window, window),
-                stride=(stride, stride),
-            )
-            for drop in _there(seen.maps.drop)
-        ]
-    )
-    return peak_inside(cells, scene.mask[scene.chosen])
 
 
 def sheets(
@@ -418,7 +382,6 @@ def numbers(
         "nets": {
             one.port.name: {
                 "accuracy": _accuracy(scene, one),
-                "occlusion_peak_in_object": _peaks(scene, one),
                 "images": [
                     {
                         "index": n,

@@ -142,7 +142,7 @@ def _section(port, photograph, probability, target, found, occluder, stem) -> re
     top = np.argsort(-probability, kind="stable")[:TOP]
     table = report.Table(
         ["class", "name", "probability"],
-        [[int(k), port.category(k), f"{100 * probability[k]:.1f} %"] for k in top],
+        [[int(k), port.category(k), f"{100 * probability[k]:.1f}%"] for k in top],
         caption="The most probable classes",
     )
     name = port.category(target)
@@ -156,7 +156,7 @@ def _section(port, photograph, probability, target, found, occluder, stem) -> re
         target=target,
     )
     legends = pictures.legends(found, name=name, target=target, category=port.category)
-    text = f"Explained: “{name}”, probability {100 * probability[target]:.1f} %."
+    text = f"Explained: “{name}”, probability {100 * probability[target]:.1f}%."
     gallery = report.Gallery(shown, legends=legends, size=224)
     return report.Section(photograph.path.name, [gallery, table], [text])
 

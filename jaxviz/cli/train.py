@@ -65,7 +65,7 @@ def train(
             test_count=test_count,
             checkpoints=folder / "checkpoints",
             on_epoch=lambda done: step(
-                f"epoch {done.epoch}: loss {done.loss:.3f}, test {100 * done.test_accuracy:.1f} %"
+                f"epoch {done.epoch}: loss {done.loss:.3f}, test {100 * done.test_accuracy:.1f}%"
             ),
         )
     record = trained.record
@@ -87,5 +87,5 @@ def train(
     ports.save(trained.model, weights)
     print(
         f"wrote {weights}, learning.csv, learning.png and {len(record)} checkpoints to {out}; "
-        f"{100 * record[-1].test_accuracy:.1f} % of {test_count} fresh images are right"
+        f"{100 * record[-1].test_accuracy:.1f}% of {test_count} fresh images are right"
     )

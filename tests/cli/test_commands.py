@@ -65,7 +65,7 @@ def test_explain_writes_page_pictures_and_numbers(explained):
     assert names(explained) == sorted([*pictures, "index.html", "numbers.json"])
     page = (explained / "index.html").read_text()
     assert page.count("<img") == len(pictures) == page.count('alt="')
-    assert "http" not in page
+    assert not re.search("https?:", page)
     assert names(explained.parent) == ["a.webp", "holiday", "out"]
 
 
@@ -407,3 +407,49 @@ def test_import_is_lean():
     code = f"import jaxviz, sys; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# the demo
+
+
+@pytest.fixture(scope="module")
+def demonstrated(tmp_path_factory):
+    from jaxviz.cli import demo
+
+    folder = tmp_path_factory.mktemp("demo")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"TESTED": 60, "SEARCHED": 40, "STEPS": 2}.items():
+            patch.setattr(demo, name, value)
+        assert run("demo", "--out", folder / "out", "--seed", "3") == 0
+    return folder / "out"
+
+
+def test_demo_shows_every_method_on_one_page(demonstrated):
+    page = (demonstrated / "index.html").read_text()
+    assert not re.search("https?:", page)
+    assert page.count("<img") == page.count('alt="')
+    pictures = {path.name for path in demonstrated.glob("*.png")}
+    for i in range(1, 7):
+        for end in ("image", "saliency", "guided", "deconvnet", "grad-cam", "occlusion", "labels"):
+            assert f"image{i}-{end}.png" in pictures
+    for layer in range(1, 6):
+        channels = [name for name in pictures if name.startswith(f"layer{layer}-channel")]
+        assert len(channels) == 20
+    assert {f"class-{name}.png" for name in jv.data.SHAPE_NAMES} <= pictures
+    assert {"sheet-maps.png", "sheet-layers.png", "sheet-classes.png"} <= pictures
+
+
+def test_demo_numbers_are_of_trained_nets(demonstrated):
+    record = json.loads((demonstrated / "numbers.json").read_text())
+    assert set(record["nets"]) == {"shapes-plain", "shapes-residual", "shapes-dense"}
+    for net in record["nets"].values():
+        assert net["accuracy"] > 0.9
+        for image in net["images"]:
+            assert np.isclose(sum(image["probability"]), 1, atol=1e-5)
+            assert np.shape(image["occlusion_label"]) == (13, 13)
+
+
+def test_demo_maps_are_not_flat(demonstrated):
+    for path in demonstrated.glob("image*.png"):
+        picture = np.asarray(Image.open(path))
+        assert picture.std() > 1, f"{path.name} is flat"
