@@ -245,8 +245,8 @@ def train(
     state = _State(weights, others, descent.init(weights))
     train_key, test_key = jax.random.split(key)
 
-    # The steps are called one by one: on a CPU they take 280 ms each (a shapes net, batch of 64),
-    # and inside one lax.scan SCAN ms, since XLA runs the convolutions' gradients slower in a loop.
+    # The steps are called one by one, since XLA on a CPU runs the convolutions' gradients slower
+    # inside a loop: ShapesPlain, batch of 8, 62 ms of processor time a step against 600 in a scan.
     @partial(jax.jit, donate_argnums=(0, 1))
     def step(state: _State, totals: Array, number: Array) -> tuple[_State, Array]:
         image, label = source(jax.random.fold_in(train_key, number), batch)
