@@ -25,6 +25,9 @@ __all__ = [
 def last_spatial(layers: Mapping[str, jax.ShapeDtypeStruct]) -> str:
     """The last layer that still knows places: (n, h, w, c) with more than one position.
 
+    A pooling before the dense layers (`avgpool` in VGG) only repeats what lies below it, and is
+    passed over.
+
     Args:
       layers: names and shapes in the order of evaluation, as `jaxviz.layers` gives them.
 
@@ -44,7 +47,7 @@ def last_spatial(layers: Mapping[str, jax.ShapeDtypeStruct]) -> str:
     ]
     if not spatial:
         raise Mistake("Grad-CAM needs a layer with positions, (n, h, w, c), and the model has none")
-    return spatial[-1]
+    return ([name for name in spatial if "pool" not in name] or spatial)[-1]
 
 
 def default_window(size: int) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 
 import jaxviz as jv
 from jaxviz import report
-from jaxviz.cli import choose, inputs
+from jaxviz.cli import choose, inputs, pictures
 from jaxviz.cli.mistakes import Mistake
 from jaxviz.cli.progress import progress
 
@@ -130,7 +130,7 @@ def features(
         ]
         titles = [port.category(c) for c in units]
 
-    pictures, scores = [], []
+    drawn, scores = [], []
     chunk = min(AT_ONCE if side <= 96 else 4, len(units))
     with progress(-(-len(units) // chunk) + 1) as step:
         for i in range(0, len(units), chunk):
@@ -140,9 +140,9 @@ def features(
             images, values = exciting_images(
                 port, np.array(some), layer=layer, key=key, size=side, steps=steps
             )
-            pictures += list(report.to_uint8(images))
+            drawn += [pictures.enlarged(image, least=192) for image in images]
             scores += [float(value) for value in values]
-        pictures, scores = pictures[: len(units)], scores[: len(units)]
+        drawn, scores = drawn[: len(units)], scores[: len(units)]
         step("writing")
         what = f"{layer} of {port.name}" if layer else f"{port.name}'s classes"
         shown = [
@@ -151,7 +151,7 @@ def features(
                 t,
                 f"{'mean activation' if layer else 'logit'} {s:.3g}",
             )
-            for n, (t, p, s) in enumerate(zip(titles, pictures, scores, strict=True))
+            for n, (t, p, s) in enumerate(zip(titles, drawn, scores, strict=True))
         ]
         page = report.Page(
             f"What excites {what} most",
@@ -161,10 +161,10 @@ def features(
             footer=f"Made by jaxviz with JAX {jax.__version__} on {jax.default_backend()} in "
             f"{time.perf_counter() - start:.0f} s.",
         )
-        across = min(5, len(pictures))
-        starts = range(0, len(pictures), across)
+        across = min(5, len(drawn))
+        starts = range(0, len(drawn), across)
         sheet = report.sheet(
-            [pictures[i : i + across] for i in starts],
+            [drawn[i : i + across] for i in starts],
             captions=[titles[i : i + across] for i in starts],
             title=page.title,
         )

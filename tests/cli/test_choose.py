@@ -20,6 +20,8 @@ def test_last_spatial_skips_single_positions_and_vectors():
         "d": shape(1, 4),
     }
     assert choose.last_spatial(layers) == "b"
+    assert choose.last_spatial({"a": shape(1, 9, 9, 3), "avgpool": shape(1, 7, 7, 3)}) == "a"
+    assert choose.last_spatial({"pool1": shape(1, 7, 7, 3), "fc": shape(1, 3)}) == "pool1"
     with pytest.raises(Mistake, match="the model has none"):
         choose.last_spatial({"d": shape(1, 4)})
 
