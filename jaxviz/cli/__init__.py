@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -15,7 +16,7 @@ def main(args: Sequence[str] | None = None) -> int:
       args: the words after `jaxviz`; None takes those of the process.
 
     Returns:
-      The exit status: 0, 2 for a mistake, 130 after Ctrl-C.
+      The exit status: 0, 2 for a mistake, 130 after Ctrl-C, 141 where nobody reads on.
 
     Example:
       >>> main(["convert", "weights.bin", "out.txt", "--model", "vgg16"])
@@ -39,6 +40,10 @@ def main(args: Sequence[str] | None = None) -> int:
             app.command(command)
         try:
             app.cli(prog="jaxviz", args=args, description="What a convolutional network sees.")
+            sys.stdout.flush()
+        except BrokenPipeError:  # `jaxviz layers vgg16 | head`: the reader has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
         except Exception as error:
             sentence = one_sentence(error)
             if sentence is None:

@@ -402,6 +402,22 @@ def test_a_mistake_in_a_process(tmp_path):
     assert done.stderr.count("\n") == 1
 
 
+def test_a_reader_that_leaves_early_is_no_mistake():
+    program = "from jaxviz.cli import main; raise SystemExit(main())"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, "layers", "densenet201"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+    assert process.returncode in (0, 141)  # 0 where all of it fitted into the pipe
+
+
 def test_import_is_lean():
     heavy = ("matplotlib", "jinja2", "rich", "tyro", "ports")
     code = f"import jaxviz, sys; print([name for name in {heavy} if name in sys.modules])"
