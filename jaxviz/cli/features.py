@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +9,6 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import tyro
 from jaxtyping import Array, Float, Int
 
@@ -25,17 +23,6 @@ __all__ = ["exciting_images", "features"]
 AT_ONCE = 10
 
 
-@functools.cache
-def _calm_ascent() -> optax.GradientTransformation:
-    """Gradients of unit size, against a decay: whatever the unit's scale, no image saturates.
-
-    The decay is TAO's alpha-norm regulariser for two (2017); in balance with a gradient of RMS 1 it
-    keeps the parameters, which a sigmoid turns into pixels, at an RMS of about 1.4.
-    """
-    decay = optax.add_decayed_weights(0.7)
-    return optax.chain(jv.normalize_gradient(), decay, optax.sgd(0.02, momentum=0.9))
-
-
 def exciting_images(
     port: inputs.Port,
     units: Int[np.ndarray, " k"],
@@ -45,7 +32,7 @@ def exciting_images(
     size: int,
     steps: int,
 ) -> tuple[Float[np.ndarray, "k h w 3"], Float[np.ndarray, " k"]]:
-    """An image that maximizes each of some units: a Laplacian pyramid under a calm ascent.
+    """An image that maximizes each of some units.
 
     Args:
       port: the model and its card.
@@ -64,18 +51,17 @@ def exciting_images(
         port.model,
         goal,
         key=key,
-        # From a grey start, some units see nothing at all, and have no gradient.
-        image=jv.images.laplacian_pyramid(size, deviation=0.5),
+        image=jv.images.laplacian_pyramid(size),
         preprocess=port.card.normalize,
-        optimizer=_calm_ascent(),
         steps=steps,
     )
-    return np.asarray(found.image), np.asarray(_scores(port.model, port.card, found.image, goal))
+    scores = _scores(port.model, port.card.normalize(found.image), goal)
+    return np.asarray(found.image), np.asarray(scores)
 
 
-def _scores(model: Any, card: Any, image: Array, goal: Any) -> Array:
-    output, taps = jv.capture(model, card.normalize(image), goal.layers)
-    return goal(output, taps)
+@jax.jit
+def _scores(model: Any, x: Array, goal: jv.objectives.Objective) -> Array:
+    return jv.objectives.score(model, x, goal)[1]
 
 
 def features(

@@ -42,7 +42,11 @@ class Maximized(NamedTuple):
 
 @functools.cache
 def _default_optimizer() -> optax.GradientTransformation:
-    return optax.chain(normalize_gradient(), optax.sgd(0.05, momentum=0.9))
+    # Against a gradient of unit RMS the decay holds parameters within about +-2, where the sigmoid
+    # of an image does not saturate, whatever the scale of the objective.
+    return optax.chain(
+        normalize_gradient(), optax.add_decayed_weights(0.5), optax.sgd(0.01, momentum=0.9)
+    )
 
 
 def _unchanged(images: jax.Array) -> jax.Array:
@@ -73,8 +77,8 @@ def maximize(
       key: randomness of the start and of the transforms.
       image: the parameterization; by default a Laplacian pyramid of 224 x 224.
       preprocess: makes the model's input of images in [0, 1]: a card's `normalize`.
-      optimizer: any optax optimizer; by default gradients of unit RMS and SGD with momentum 0.9
-        and learning rate 0.05.
+      optimizer: any optax optimizer; by default gradients of unit RMS, a decay of 0.5 (L2), and
+        SGD with momentum 0.9 and learning rate 0.01.
       transforms: random changes before each look, in order.
       regularizers: penalties on the image, subtracted from the objective.
       steps: the length of the ascent.
@@ -91,13 +95,13 @@ def maximize(
       >>> found = jv.maximize(
       ...     model, jv.objectives.logit([0, 2]), key=jax.random.key(0), image=jv.images.pixel(8)
       ... )
-      >>> found.image.mean((1, 2)).round(1).tolist()
-      [[1.0, 0.5, 0.5], [0.5, 0.5, 1.0]]
+      >>> (found.image.mean((1, 2)) > 0.8).tolist()
+      [[True, False, False], [False, False, True]]
 
     References:
       Erhan et al., Visualizing higher-layer features of a deep network, 2009.
       Tao, Fu, Zhu, Wang, Deep visualization based on the spatial pyramid decomposition, 2017:
-      the normalised gradient, momentum and the pyramid.
+      the normalised gradient, momentum, decay and the pyramid.
     """
     if steps < 1:
         raise ValueError(f"steps must be positive, got {steps}.")

@@ -61,7 +61,7 @@ def laplacian_pyramid(
     *,
     levels: int | None = None,
     gain: float = 1.0,
-    deviation: float = 0.1,
+    deviation: float = 0.5,
 ) -> Parameterization:
     """A sum of images from coarse to fine, each half as large as the next; then a sigmoid.
 
@@ -73,7 +73,8 @@ def laplacian_pyramid(
       levels: the number of images in the sum; by default down to about four pixels.
       gain: how much more each level weighs than the next finer one; above 1 raises the low
         frequencies more.
-      deviation: standard deviation of the random start before the sigmoid, around mid-grey.
+      deviation: standard deviation of each level's random start before the sigmoid. From a start
+        too close to mid-grey some units see nothing, and have no gradient.
 
     Returns:
       A parameterization.
