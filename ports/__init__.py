@@ -13,6 +13,7 @@ from ports.cards import card as card
 from ports.densenet import DenseNet as DenseNet
 from ports.googlenet import GoogLeNet as GoogLeNet
 from ports.loading import load as load
+from ports.loading import new as new
 from ports.loading import save as save
 from ports.registry import names as names
 from ports.resnet import ResNet as ResNet

@@ -16,12 +16,38 @@ from ports.layers import he_std
 from ports.naming import filled, tensors, torch_names
 from ports.registry import Entry, entry
 
-__all__ = ["REVISION", "load", "save"]
+__all__ = ["REVISION", "load", "new", "save"]
 
 REVISION = "main"
 """The revision of the Hub's repositories that `weights="imagenet"` reads."""
 
 _HERE = Path(__file__).parent
+
+
+def new(name: str, *, rngs: nnx.Rngs, **options: Any) -> nnx.Module:
+    """A model by name, as its class constructs it, in evaluation mode: a start for training.
+
+    Args:
+        name: one of `ports.names()`.
+        rngs: where the first weights come from, each by its own layer's initializer.
+        options: further arguments of the model's class, as `num_classes=10`.
+
+    Returns:
+        A Flax NNX module. `load(name, key=...)` gives random weights too, but by He's rule
+        throughout, from one draw: the quicker way where no training follows.
+
+    Raises:
+        ValueError: an unknown model; the nearest names are listed.
+
+    Example:
+        >>> import ports
+        >>> from flax import nnx
+        >>> ports.new("shapes-plain", rngs=nnx.Rngs(0), num_classes=3).fc.bias.shape
+        (3,)
+    """
+    model = entry(name).build(rngs=rngs, **options)
+    model.eval()
+    return model
 
 
 def load(

@@ -1,10 +1,12 @@
 """Checkpoints in and out, and every fault of a file in one sentence."""
 
+import functools
 import sys
 
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 from safetensors.numpy import load_file, save_file
 
 import ports
@@ -76,7 +78,6 @@ def test_saving_says_what_it_writes(model, tmp_path):
 
 def test_a_training_checkpoint_may_hold_more_than_the_model(model, tmp_path):
     import orbax.checkpoint as ocp
-    from flax import nnx
 
     state = nnx.to_pure_dict(nnx.state(model))
     with ocp.StandardCheckpointer() as writer:
@@ -185,7 +186,7 @@ def test_a_pth_file_without_torch(tmp_path, monkeypatch):
     ("name", "near"), [("vgg61", "vgg16"), ("resnet-50", "resnet50"), ("dense121", "densenet121")]
 )
 def test_an_unknown_model_lists_the_nearest(name, near):
-    for function in (ports.load, ports.card):
+    for function in (ports.load, ports.card, functools.partial(ports.new, rngs=nnx.Rngs(0))):
         with pytest.raises(
             ValueError, match=rf"unknown model '{name}'; nearest: .*{near}.*names\(\)"
         ):
@@ -233,6 +234,14 @@ def test_imagenet_weights_that_the_hub_does_not_have(name):
 def test_shapes_weights_are_for_shapes_models():
     with pytest.raises(ValueError, match="weights='shapes' are for the shapes-"):
         ports.load("vgg16", "shapes")
+
+
+def test_a_new_model_is_what_its_class_makes():
+    made = ports.ShapesDense(num_classes=3, rngs=nnx.Rngs(5))
+    model = ports.new("shapes-dense", num_classes=3, rngs=nnx.Rngs(5))
+    assert model.layer1.bn1.use_running_average
+    made.eval()
+    assert_same(model, made)
 
 
 def test_another_number_of_classes(tmp_path):
