@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import importlib.util
 import tempfile
 import warnings
@@ -36,22 +38,34 @@ def _ours(name: str) -> Any:
     return ports.load(name, key=jax.random.key(0))
 
 
-def _theirs(name: str, ours: Any) -> Any:
-    """torchvision's model with our weights, or None where torch is not installed."""
+@functools.cache
+def _torchvision() -> Any:
+    """torchvision, or None where it, torch or captum is not installed."""
     if not all(map(importlib.util.find_spec, ("torch", "torchvision", "captum"))):
         return None
     import torch
 
     # A torchvision of another build than torch asks for operators that these cases do not use.
-    library = torch.library.Library("torchvision", "DEF")
+    library = torch.library.Library("torchvision", "FRAGMENT")
     for operator in ("nms(Tensor a, Tensor b, float c) -> Tensor",
                      "qnms(Tensor a, Tensor b, float c) -> Tensor"):  # fmt: skip
-        try:
+        with contextlib.suppress(RuntimeError):  # it has them
             library.define(operator)
-        except RuntimeError:
-            break  # it has them
-    _KEPT.append(library)
     import torchvision
+
+    _KEPT.append(library)
+    return torchvision
+
+
+_KEPT: list[object] = []  # torch forgets a library's operators with it
+
+
+def _theirs(name: str, ours: Any) -> Any:
+    """torchvision's model with our weights, or None where torchvision is not installed."""
+    torchvision = _torchvision()
+    if torchvision is None:
+        return None
+    import torch
     from safetensors.torch import load_file
 
     options = {"init_weights": False} if name == "googlenet" else {}
@@ -64,9 +78,6 @@ def _theirs(name: str, ours: Any) -> Any:
         if isinstance(module, torch.nn.ReLU):
             module.inplace = False  # captum's hooks ask for it
     return model.eval()
-
-
-_KEPT: list[object] = []  # torch forgets a library's operators with it
 
 
 def _tensor(x: jax.Array) -> Any:

@@ -135,7 +135,8 @@ def occlusion(
         math.ceil((size - length) / step) + 1
         for size, length, step in zip((h, w), window, stride, strict=True)
     ]
-    batch = _affordable(model, x, objective, memory)
+    count = n * math.prod(positions)
+    turns = math.ceil(count / _affordable(model, x, objective, memory))
     base, covered, label = _sweep(
         model,
         x,
@@ -144,7 +145,7 @@ def occlusion(
         window=window,
         stride=stride,
         positions=tuple(positions),
-        batch=min(batch, n * math.prod(positions)),
+        batch=math.ceil(count / turns),
     )
     return OcclusionMaps(
         covered, base[:, None, None] - covered, label, window=window, stride=stride, size=(h, w)

@@ -48,7 +48,13 @@ def asked(
     if objective.images not in (1, len(x)):
         raise ValueError(f"target speaks of {objective.images} images, and x has {len(x)}.")
     if objective is not target and not isinstance(target, Tracer):
-        classes = _output.eval_shape(model, x).shape[-1]
+        output = _output.eval_shape(model, x)
+        if not (hasattr(output, "shape") and len(output.shape) == 2):
+            raise ValueError(
+                f"a class as target needs a model whose output is of shape (n, classes), got "
+                f"{jax.tree.map(lambda leaf: leaf.shape, output)}; use an objective."
+            )
+        classes = output.shape[1]
         wrong = [k for k in np.atleast_1d(np.asarray(target)).tolist() if not 0 <= k < classes]
         if wrong:
             raise ValueError(

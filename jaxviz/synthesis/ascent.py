@@ -68,7 +68,8 @@ def maximize(
     """Images that raise an objective as far as an ascent gets: what a unit or a class looks for.
 
     One compiled loop moves the images of all objectives at once. Another class, channel or key
-    needs no recompilation; another optimizer, transform or regularizer does.
+    needs no recompilation; another optimizer, transform, regularizer or `preprocess` does, so build
+    these once and pass the same objects again.
 
     Args:
       model: a callable pytree.
@@ -87,7 +88,7 @@ def maximize(
       The images after the last step, and the trace of the ascent.
 
     Raises:
-      ValueError: `steps` is not positive, or the objective does not fit the model.
+      ValueError: `steps` is not positive, there is no objective, or its layer is unknown.
 
     Example:
       >>> import jax, jaxviz as jv

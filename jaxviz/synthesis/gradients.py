@@ -44,16 +44,19 @@ def normalize_gradient(norm: str = "rms") -> optax.GradientTransformation:
         raise ValueError(f"unknown norm '{norm}'; choose one of: rms, l2.")
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        lengths = gradient_norm(updates, norm)
-
-        def divided(leaf: jax.Array) -> jax.Array:
-            # An image whose gradient is zero stays where it is.
-            tiny = jnp.finfo(leaf.dtype).tiny
-            return leaf / jnp.maximum(lengths, tiny).reshape(-1, *(1,) * (leaf.ndim - 1))
-
-        return jax.tree.map(divided, updates), state
+        # Divided by the largest entry first, whose square does not underflow. An image whose
+        # gradient is zero stays where it is.
+        largest = [jnp.abs(leaf).max(range(1, leaf.ndim)) for leaf in jax.tree.leaves(updates)]
+        scaled = _divided(updates, functools.reduce(jnp.maximum, largest))
+        return _divided(scaled, gradient_norm(scaled, norm)), state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
+def _divided(updates: Any, lengths: jax.Array) -> Any:
+    """Each image's arrays over its length; zero where that is zero."""
+    safe = jnp.where(lengths > 0, lengths, 1)
+    return jax.tree.map(lambda leaf: leaf / safe.reshape(-1, *(1,) * (leaf.ndim - 1)), updates)
 
 
 def gradient_norm(gradient: Any, norm: str = "l2") -> jax.Array:

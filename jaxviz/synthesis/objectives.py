@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
-from jaxtyping import Array, ArrayLike, Float, Int
+from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from jaxviz.transform import as_argument, capture
 
@@ -37,7 +37,7 @@ class Objective:
 
     Objectives add, subtract, multiply and take powers, with each other and with numbers. The
     class, channel or position that one speaks of is data, not a part of the program, so that
-    another one needs no recompilation.
+    another one needs no recompilation; one that the model does not have scores NaN.
 
     Attributes:
       measure: `measure(output, taps)` gives one number for each image. The arrays that it holds
@@ -132,8 +132,18 @@ def _pick(values: Float[Array, "n k"], index: Int[Array, " m"], name: str) -> Fl
             f"{name} has {len(index)} entries for {len(values)} images; give one, or one for each."
         )
     index = jnp.broadcast_to(index, len(values))
-    # An index out of range, which a compiled program cannot refuse, gives NaN and not a neighbour.
-    return jnp.take_along_axis(values, index[:, None], axis=1, mode="fill")[:, 0]
+    picked = jnp.take_along_axis(values, index[:, None], axis=1, mode="clip")[:, 0]
+    return picked * _nan_unless(_within(index, values.shape[1]))
+
+
+def _within(index: Int[Array, " n"], size: int) -> Bool[Array, " n"]:
+    return (index >= 0) & (index < size)
+
+
+def _nan_unless(valid: Bool[Array, " n"]) -> Float[Array, " n"]:
+    # A compiled program cannot refuse an index out of range; then the score and its gradient are
+    # NaN, and not those of a neighbour, or zero.
+    return jnp.where(valid, 1.0, jnp.nan)
 
 
 def logit(k: int | Int[ArrayLike, " n"]) -> Objective:
@@ -295,8 +305,9 @@ class _At:
             raise ValueError(
                 f"neuron needs a layer of shape (n, h, w, c); '{self.layer}' has {values.shape}."
             )
-        index = jnp.arange(len(values)), row, col, c
-        return values.at[index].get(mode="fill", fill_value=jnp.nan)
+        picked = values.at[jnp.arange(len(values)), row, col, c].get(mode="clip")
+        valid = [_within(i, size) for i, size in zip((row, col, c), values.shape[1:], strict=True)]
+        return picked * _nan_unless(valid[0] & valid[1] & valid[2])
 
 
 def layer(layer: str) -> Objective:
@@ -414,6 +425,8 @@ def each(objectives: Sequence[Objective]) -> Objective:
       [3.0, -4.0]
     """
     own = tuple(objectives)
+    if not own:
+        raise ValueError("each needs at least one objective, got an empty list.")
     layers = dict.fromkeys(name for objective in own for name in objective.layers)
     return Objective(Partial(_each, own, jnp.arange(len(own))), tuple(layers))
 

@@ -135,7 +135,7 @@ _KEEP = frozenset(
 )
 _RESHAPE = frozenset("broadcast_in_dim reshape squeeze".split())
 _COMPARE = {"gt": True, "ge": True, "lt": False, "le": False}
-_KEEP_KIND = {"add", "sub", "mul", "div", "neg", "reduce_sum", "broadcast_in_dim", "reshape"}
+_KEEP_KIND = frozenset("add sub mul div neg sqrt reduce_sum broadcast_in_dim reshape".split())
 # Elementwise functions that activations are made of, and that no rule is defined for. Powers, roots
 # and quotients are missing on purpose: normalisation layers are made of them.
 _REFUSED = frozenset(
@@ -185,14 +185,18 @@ def _rectified(
     primitive: str, operands: Sequence[_Known], refuse: Callable[[str], Exception]
 ) -> _Known | None:
     """The value whose positive part an equation takes, or None."""
-    if primitive == "max":
-        x = _compared_with_zero(*operands)
-        if x is None and any(not o.varies and o.constant is None for o in operands):
-            raise refuse("the maximum with an array that is not known to be 0")
-        # A variance computed as a difference of squares is kept from rounding below zero.
-        return None if x is None or x.kind == "squared" else x
-    if primitive == "min" and _compared_with_zero(*operands) is not None:
-        raise refuse("min(x, 0)")
+    if primitive in ("max", "min"):
+        varying = [operand for operand in operands if operand.varies]
+        bound = next((o.constant for o in operands if not o.varies), None)
+        # A variance or a norm is kept from rounding to zero or below.
+        if primitive == "max" and len(varying) == 1 and varying[0].kind == "squared":
+            return None
+        if primitive == "max" and bound == 0:
+            return varying[0]
+        # The upper bound of a relu6.
+        if primitive == "min" and bound is not None and bound > 0:
+            return None
+        raise refuse(f"'{primitive}' of an activation and something else than 0")
     if primitive == "clamp" and operands[0].constant == 0:
         return operands[1]
     if primitive == "mul":

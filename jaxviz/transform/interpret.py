@@ -10,16 +10,33 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 from jax.extend import core
 from jax.extend.core import primitives
 
-__all__ = ["Rules", "calls_any", "evaluate", "interpret", "trace"]
+__all__ = ["Found", "Rules", "calls_any", "evaluate", "interpret", "trace"]
 
-Value = TypeVar("Value")
-Found = OrderedDict  # layer name -> value, in the order of evaluation; ordered also as a pytree
+
+class Found(OrderedDict[str, Any]):
+    """Values by layer name, in the order of evaluation.
+
+    Attributes:
+      taken: the names met before the program began, in the programs around it.
+    """
+
+    def __init__(self, taken: frozenset[str] = frozenset()):
+        super().__init__()
+        self.taken = taken
+
+    def numbered(self, name: str) -> str:
+        """The name itself the first time, then `name_1`, `name_2`, ..., as torch.fx counts."""
+        candidate, count = name, 0
+        while candidate in self or candidate in self.taken:
+            count += 1
+            candidate = f"{name}_{count}"
+        return candidate
 
 
 class Rules(NamedTuple):
@@ -101,13 +118,16 @@ def evaluate(equation: core.JaxprEqn, *inputs: Any) -> Sequence[Any]:
     return core.jaxpr_as_fun(core.ClosedJaxpr(alone, ()))(*(value for _, value in arguments))
 
 
-def interpret(program: Any, inputs: Sequence[Any], rules: Rules) -> tuple[list[Any], Found]:
+def interpret(
+    program: Any, inputs: Sequence[Any], rules: Rules, taken: frozenset[str] = frozenset()
+) -> tuple[list[Any], OrderedDict[str, Any]]:
     """The outputs of a program under a transformation's rules.
 
     Args:
       program: a jaxpr, closed or without constants.
       inputs: one value for each of its inputs.
       rules: the transformation.
+      taken: names of values that were found before.
 
     Returns:
       `(outputs, found)`: the program's outputs as values, and what the rules found by name.
@@ -117,7 +137,7 @@ def interpret(program: Any, inputs: Sequence[Any], rules: Rules) -> tuple[list[A
     """
     jaxpr, constants = opened(program)
     values: dict[core.Var, Any] = {}
-    found: Found = OrderedDict()
+    found = Found(taken)
 
     def read(variable: core.Var | core.Literal) -> Any:
         if isinstance(variable, core.Literal):
@@ -130,31 +150,22 @@ def interpret(program: Any, inputs: Sequence[Any], rules: Rules) -> tuple[list[A
         operands = [read(variable) for variable in equation.invars]
         outputs = rules.rule(equation, operands, found)
         if outputs is None:
-            outputs, inner = _without_rule(equation, operands, rules)
-            for name, value in inner.items():
-                keep(found, name, value)
+            outputs, inner = _without_rule(equation, operands, rules, taken.union(found))
+            found.update(inner)
         values.update(zip(equation.outvars, outputs, strict=True))
-    return [read(variable) for variable in jaxpr.outvars], found
-
-
-def keep(found: Found, name: str, value: Any) -> None:
-    """Adds a value under its name; a name met again gets `_1`, `_2`, as torch.fx counts them."""
-    numbered, count = name, 0
-    while numbered in found:
-        count += 1
-        numbered = f"{name}_{count}"
-    found[numbered] = value
+    # A pytree, which keeps its order.
+    return [read(variable) for variable in jaxpr.outvars], OrderedDict(found)
 
 
 def _without_rule(
-    equation: core.JaxprEqn, operands: Sequence[Any], rules: Rules
-) -> tuple[Sequence[Any], Found]:
+    equation: core.JaxprEqn, operands: Sequence[Any], rules: Rules, taken: frozenset[str]
+) -> tuple[Sequence[Any], OrderedDict[str, Any]]:
     inner = list(core.jaxprs_in_params(equation.params))
     if not any(rules.enters(opened(program)[0]) for program in inner):
         return rules.otherwise(equation, operands), OrderedDict()
     enter = _ENTERED.get(equation.primitive)
     if enter is not None:
-        return enter(equation, operands, rules)
+        return enter(equation, operands, rules, taken)
     if equation.primitive.name.startswith(_COMBINING):
         return rules.otherwise(equation, operands), OrderedDict()
     raise NotImplementedError(
@@ -167,11 +178,11 @@ def _without_rule(
 _COMBINING = ("reduce", "scatter", "select_and", "sort", "cum", "arg")
 
 
-def _enter_jit(equation, operands, rules):
+def _enter_jit(equation, operands, rules, taken):
     parameters = equation.params
 
     def body(operands):
-        return interpret(parameters["jaxpr"], operands, rules)
+        return interpret(parameters["jaxpr"], operands, rules, taken)
 
     body.__name__ = parameters["name"]
     options = dict(parameters["compiler_options_kvs"])
@@ -186,17 +197,17 @@ def _placed(value, sharding):
     return jax.tree.map(lambda leaf: jax.lax.with_sharding_constraint(leaf, sharding), value)
 
 
-def _enter_remat(equation, operands, rules):
+def _enter_remat(equation, operands, rules, taken):
     parameters = equation.params
     body = jax.checkpoint(
-        lambda operands: interpret(parameters["jaxpr"], operands, rules),
+        lambda operands: interpret(parameters["jaxpr"], operands, rules, taken),
         prevent_cse=parameters["prevent_cse"],
         policy=parameters["policy"],
     )
     return body(operands)
 
 
-def _enter_custom(equation, operands, rules):
+def _enter_custom(equation, operands, rules, taken):
     # A custom derivative is the model's own, and is given up only where a rule replaces it: a
     # first walk over shapes alone tells whether one does.
     program = equation.params["call_jaxpr"]
@@ -208,14 +219,14 @@ def _enter_custom(equation, operands, rules):
         return outputs
 
     jax.eval_shape(
-        lambda operands: interpret(program, operands, rules._replace(rule=noting)), operands
+        lambda operands: interpret(program, operands, rules._replace(rule=noting), taken), operands
     )
     if any(applied):
-        return interpret(program, operands, rules)
+        return interpret(program, operands, rules, taken)
     return rules.otherwise(equation, operands), OrderedDict()
 
 
-def _enter_scan(equation, operands, rules):
+def _enter_scan(equation, operands, rules, taken):
     parameters = equation.params
     if "ft_in" in parameters:  # jax >= 0.11
         constant_count, carry_count = (len(part) for part in parameters["ft_in"].unpack()[:2])
@@ -226,7 +237,7 @@ def _enter_scan(equation, operands, rules):
 
     def body(carry, slices):
         turn = map(rules.resume, [*carry, *slices])
-        outputs, found = interpret(parameters["jaxpr"], [*constants, *turn], rules)
+        outputs, found = interpret(parameters["jaxpr"], [*constants, *turn], rules, taken)
         outputs = [rules.settle(value) for value in outputs]
         return outputs[:carry_count], (outputs[carry_count:], found)
 
@@ -241,13 +252,13 @@ def _enter_scan(equation, operands, rules):
     return [*map(rules.resume, [*carry, *stacked])], found
 
 
-def _enter_cond(equation, operands, rules):
+def _enter_cond(equation, operands, rules, taken):
     index, *operands = operands
     names = []
 
     def branch(program):
         def body(operands):
-            outputs, found = interpret(program, operands, rules)
+            outputs, found = interpret(program, operands, rules, taken)
             names.append(tuple(found))
             return [rules.settle(value) for value in outputs], found
 
@@ -266,7 +277,7 @@ def _enter_cond(equation, operands, rules):
     return [*map(rules.resume, outputs)], found
 
 
-def _enter_while(equation, operands, rules):
+def _enter_while(equation, operands, rules, taken):
     parameters = equation.params
     split = parameters["cond_nconsts"], parameters["cond_nconsts"] + parameters["body_nconsts"]
     condition_constants, body_constants = operands[: split[0]], operands[split[0] : split[1]]

@@ -73,7 +73,11 @@ def _pull_back(equation: core.JaxprEqn) -> Callable | None:
         # Every place of the window costs one pass, so that a large window is left to XLA.
         small = math.prod(parameters["window_dimensions"]) <= 25
         return _max_pool if small and set(parameters["base_dilation"]) == {1} else None
-    plain = set(parameters["lhs_dilation"]) == {1} and parameters["batch_group_count"] == 1
+    plain = (
+        set(parameters["lhs_dilation"]) == {1}
+        and parameters["batch_group_count"] == 1
+        and parameters["preferred_element_type"] in (None, operand.dtype)
+    )
     return _convolution if plain and parameters.get("out_sharding") is None else None
 
 

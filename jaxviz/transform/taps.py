@@ -13,7 +13,7 @@ import jax
 from jax.ad_checkpoint import checkpoint_name
 from jax.extend import core
 
-from jaxviz.transform.interpret import Rules, calls_any, evaluate, interpret, keep, trace
+from jaxviz.transform.interpret import Rules, calls_any, evaluate, interpret, trace
 
 __all__ = ["capture", "edit", "layers", "tap"]
 
@@ -93,10 +93,7 @@ def capture(model: Callable, x: Any, names: Sequence[str]) -> tuple[Any, dict[st
       >>> output.tolist(), values["double"].tolist()
       ([3.0, 3.0], [2.0, 2.0])
     """
-    # A layer that is met twice is listed as `name` and `name_1`.
-    output, found = _walk(
-        model, x, lambda tapped: any(f"{name}_".startswith(f"{tapped}_") for name in names)
-    )
+    output, found = _walk(model, x, _may_become(names))
     _check(names, found, model, x)
     return output, {name: found[name] for name in names}
 
@@ -125,11 +122,16 @@ def edit(model: Callable, edits: Mapping[str, Callable[[jax.Array], jax.Array]])
     """
 
     def edited(x: Any) -> Any:
-        output, found = _walk(model, x, lambda tapped: tapped in edits, edits)
+        output, found = _walk(model, x, _may_become(tuple(edits)), edits)
         _check(tuple(edits), found, model, x)
         return output
 
     return edited
+
+
+def _may_become(names: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a tap's name is one of `names` once it is numbered: `relu` may become `relu_1`."""
+    return lambda tapped: any(f"{name}_".startswith(f"{tapped}_") for name in names)
 
 
 def _check(names: Sequence[str], found: Mapping[str, Any], model: Callable, x: Any) -> None:
@@ -156,7 +158,7 @@ def _walk(
     def rule(equation, operands, found):
         if not concerned(equation):
             return None
-        name, (value,) = equation.params["name"], operands
+        name, (value,) = found.numbered(equation.params["name"]), operands
         if name in edits:
             before, value = value, edits[name](value)
             if (value.shape, value.dtype) != (before.shape, before.dtype):
@@ -164,7 +166,7 @@ def _walk(
                     f"an edit must keep its layer's shape and dtype; the edit of '{name}' makes "
                     f"{value.shape} {value.dtype} of {before.shape} {before.dtype}."
                 )
-        keep(found, name, value)
+        found[name] = value
         return evaluate(equation, value)
 
     program, structure = _tapped_program(model, x)

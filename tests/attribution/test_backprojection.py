@@ -50,7 +50,12 @@ def test_a_unit_sees_its_receptive_field_and_no_more(small, images):
 
 
 def test_a_channel_that_is_not_there_scores_nan(small, images):
-    _, taps = jv.capture(small(), images(2), ["relu2"])
-    for c in (12, 99):
-        assert jnp.isnan(jv.objectives.channel("relu2", c)(None, taps)).all()
-        assert jnp.isnan(jv.objectives.neuron("relu2", c, 0, 0)(None, taps)).all()
+    model, x = small(), images(2)
+    _, taps = jv.capture(model, x, ["relu2"])
+    for c in (-1, 12, 99):
+        for objective in (
+            jv.objectives.channel("relu2", c),
+            jv.objectives.neuron("relu2", c, 0, 0),
+        ):
+            assert jnp.isnan(objective(None, taps)).all()
+            assert jnp.isnan(jv.saliency(model, x, objective)).any()

@@ -86,15 +86,17 @@ def test_it_climbs(image):
 
 def test_another_class_or_key_compiles_nothing():
     model, other, keys = tiny(0), tiny(1), jax.random.split(jax.random.key(0))
-    ask = lambda model, k, key: jv.maximize(
-        model,
-        jv.objectives.logit(k),
-        key=key,
-        image=jv.images.laplacian_pyramid(8),
-        transforms=[jv.transforms.jitter(1)],
-        regularizers=[jv.regularizers.l2(0.1)],
-        steps=3,
-    ).image
+    ask = lambda model, k, key: (
+        jv.maximize(
+            model,
+            jv.objectives.logit(k),
+            key=key,
+            image=jv.images.laplacian_pyramid(8),
+            transforms=[jv.transforms.jitter(1)],
+            regularizers=[jv.regularizers.l2(0.1)],
+            steps=3,
+        ).image
+    )
     ask(model, 0, keys[0])
     events = []
     listen = lambda event, *_, **__: events.append(event) if "backend_compile" in event else None
@@ -113,6 +115,9 @@ def test_normalised_gradients_have_unit_length():
         updates, _ = unit.update(gradient, unit.init(gradient))
         lengths = jnp.sqrt(sum((leaf**2).sum(1) for leaf in updates))
         assert jnp.allclose(lengths, expected, rtol=1e-5)
+        faint, _ = unit.update([1e-25 * leaf for leaf in gradient], unit.init(gradient))
+        for a, b in zip(faint, updates, strict=True):
+            assert jnp.allclose(a, b, rtol=1e-4)
     still, _ = unit.update([jnp.zeros((2, 3))], unit.init(None))
     assert (still[0] == 0).all()
     with pytest.raises(ValueError, match="unknown norm 'l1'; choose one of: rms, l2"):

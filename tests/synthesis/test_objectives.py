@@ -45,7 +45,9 @@ o = jv.objectives
 def test_values(objective, expected):
     assert jnp.allclose(objective(OUTPUT, TAPS), expected, atol=1e-6)
     # An image's own objective gives its score, also where the image's number is not known.
-    one = jax.jit(lambda i: objective.of(i)(OUTPUT[i][None], {k: v[i][None] for k, v in TAPS.items()}))
+    one = jax.jit(
+        lambda i: objective.of(i)(OUTPUT[i][None], {k: v[i][None] for k, v in TAPS.items()})
+    )
     for i in range(2):
         assert jnp.allclose(one(i)[0], expected[i], atol=1e-6)
 

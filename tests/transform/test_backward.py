@@ -98,6 +98,9 @@ def test_a_rule_of_ones_own():
         lambda x: jax.nn.gelu(x, approximate=False),
         lambda x: jnp.where(x >= 0, x, 0.1 * x),
         lambda x: -jnp.minimum(x, 0),
+        lambda x: jnp.maximum(x, 0.1 * x),
+        lambda x: jnp.maximum(x, 1.0),
+        lambda x: jnp.maximum(x, -jnp.arange(6.0)),
     ],
 )
 def test_other_nonlinearities_are_refused_by_name_and_layer(activation):
@@ -132,6 +135,12 @@ def test_the_variance_of_a_group_norm_is_no_relu():
     g = jax.random.normal(jax.random.key(2), x.shape)
     plain, guided = jax.vjp(model, x)[1](g)[0], jax.vjp(backward(model, "guided"), x)[1](g)[0]
     assert jnp.array_equal(plain, guided)
+
+
+def test_a_norm_that_is_kept_from_zero_is_no_relu():
+    model = lambda x: x / jnp.maximum(jnp.sqrt(jnp.sum(x**2)), 1e-6)
+    plain, guided = jax.vjp(model, SEEN)[1](SIGNAL)[0], jax.vjp(backward(model, "guided"), SEEN)
+    assert jnp.array_equal(plain, guided[1](SIGNAL)[0])
 
 
 def by_hand(kernels, dense, x, channel_of, rule):

@@ -83,6 +83,19 @@ def test_half_precision_and_integers():
     assert pooled(whole).ravel().tolist() == [5, 7, 13, 15]
 
 
+def test_products_in_half_precision_summed_in_single():
+    x = jax.random.normal(jax.random.key(0), (1, 5, 5, 2), jnp.bfloat16)
+    kernel = jax.random.normal(jax.random.key(1), (3, 3, 2, 4), jnp.bfloat16)
+
+    def summed(x):
+        y = lax.conv_general_dilated(
+            x, kernel, (1, 1), "SAME", dimension_numbers=NHWC, preferred_element_type=jnp.float32
+        )
+        return y.sum()
+
+    assert jnp.array_equal(jax.grad(fast_pullbacks(summed))(x), jax.grad(summed)(x))
+
+
 def test_inside_a_loop():
     kernel = jax.random.normal(jax.random.key(0), (3, 3, 2, 2))
 

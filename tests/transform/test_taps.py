@@ -81,6 +81,31 @@ def test_edit_changes_what_comes_after():
     assert jnp.allclose(slope, jax.grad(lambda x: everywhere(x).sum())(x) / 2)
 
 
+def test_a_layer_met_twice_has_two_names():
+    class Twice(nnx.Module):
+        def __init__(self, rngs):
+            self.conv = nnx.Conv(3, 3, (3, 3), rngs=rngs)
+
+        def __call__(self, x):
+            # The second time inside a call, which does not know of the first.
+            return jax.jit(lambda x: self.conv(nnx.relu(x)))(self.conv(x)).mean((1, 2))
+
+    model, x = Twice(nnx.Rngs(0)), jax.random.normal(jax.random.key(0), (2, 8, 8, 3))
+    first = model.conv(x)
+    second = model.conv(nnx.relu(first))
+    _, values = jv.capture(model, x, ["conv", "conv_1"])
+    assert jnp.allclose(values["conv"], first, atol=1e-6)
+    assert jnp.allclose(values["conv_1"], second, atol=1e-6)
+    assert (jv.edit(model, {"conv_1": jnp.zeros_like})(x) == 0).all()
+    edited = jv.edit(model, {"conv": jnp.zeros_like})(x)
+    assert jnp.allclose(edited, model.conv(jnp.zeros_like(x)).mean((1, 2)), atol=1e-6)
+    above = lambda a: model.conv(nnx.relu(a)).mean((1, 2))[:, 1].sum()
+    weights = jax.grad(above)(first).mean((1, 2), keepdims=True)
+    expected = (weights * first).sum(-1)
+    found = jv.grad_cam(model, x, 1, layer="conv", relu=False)
+    assert jnp.allclose(found, expected, atol=1e-6)
+
+
 def test_layers_computes_nothing():
     def model(x):
         jax.debug.callback(lambda: pytest.fail("the model ran"))
