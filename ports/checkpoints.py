@@ -28,7 +28,8 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
     """Reads a checkpoint, whatever its kind.
 
     Args:
-        path: a `.safetensors` file, a `.pth` or `.pt` file (needs torch), or an Orbax directory.
+        path: a `.safetensors` file, a `.pth` or `.pt` file (needs torch), or an Orbax
+            directory: one checkpoint, or a training run's, whose last epoch is read.
 
     Returns:
         Arrays by the names in the file (an Orbax directory's are put in torch's naming and layout).
@@ -105,9 +106,20 @@ def _leaves(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, 
             yield (*path, str(key)), value
 
 
+def _weights_in(path: Path) -> Path:
+    """The directory of the arrays: `path`, or the model of its last epoch, as training writes."""
+    epochs = [entry for entry in path.iterdir() if entry.name.isdecimal()]
+    last = max(epochs, key=lambda entry: int(entry.name), default=path)
+    for found in (path, path / "model", last / "model", last):
+        if (found / "_METADATA").exists():
+            return found
+    return path
+
+
 def _read_orbax(path: Path) -> Checkpoint:
     import orbax.checkpoint as ocp
 
+    path = _weights_in(path)
     try:
         with ocp.PyTreeCheckpointer() as reader:
             # As NumPy arrays: a checkpoint written on eight devices must load on one.
@@ -206,6 +218,45 @@ def _listed(faults: list[str], at_most: int = 20) -> str:
     return f"{len(faults)} faults.\n  " + "\n  ".join(shown)
 
 
+# What Orbax writes at the top of a directory of arrays.
+_ORBAX = re.compile(
+    r"_METADATA|_CHECKPOINT_METADATA|_sharding|_strings\.json|commit_success\.txt|manifest\.ocdbt|"
+    r"ocdbt\.process_.*|array_metadatas|checkpoint|d"
+)
+
+
+def _check_replaceable(path: Path) -> None:
+    """FileExistsError where a directory would take other people's files away with it."""
+    if not path.is_dir():
+        return
+    held = sorted(entry.name for entry in path.iterdir())
+    foreign = [name for name in held if not _ORBAX.fullmatch(name)]
+    if foreign or (held and not {"_METADATA", "_CHECKPOINT_METADATA"} & set(held)):
+        raise FileExistsError(
+            f"{path} is a directory with other files in it ({(foreign or held)[0]}), and is left "
+            f"as it is; give a path that does not exist yet, or a checkpoint to replace."
+        )
+    if path.resolve() == Path.cwd():
+        raise FileExistsError(
+            f"{path} is the current directory, which cannot be replaced; give a path in it."
+        )
+
+
+def _become(temporary: Path, path: Path) -> None:
+    """Moves a file or directory to `path`; what was there goes once the new one is in place."""
+    if not path.is_dir():
+        os.replace(temporary, path)
+        return
+    aside = path.with_name(f"{temporary.name}.old")
+    os.replace(path, aside)
+    try:
+        os.replace(temporary, path)
+    except BaseException:
+        os.replace(aside, path)
+        raise
+    shutil.rmtree(aside)
+
+
 @contextmanager
 def _whole(path: Path) -> Iterator[Path]:
     """A name beside `path` to write to, which becomes `path` if all goes well and else vanishes."""
@@ -213,9 +264,7 @@ def _whole(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         yield temporary
-        if path.is_dir():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+        _become(temporary, path)
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary)
@@ -227,16 +276,26 @@ def write_safetensors(path: Path, checkpoint: Mapping[str, np.ndarray]) -> None:
     """Writes arrays to a safetensors file, whole or not at all."""
     from safetensors.numpy import save_file
 
+    if path.is_dir():
+        raise FileExistsError(f"{path} is a directory, and is left as it is; give a file's path.")
     # The writer takes the buffer as it lies, so a transposed view must be copied first.
     contiguous = {name: np.ascontiguousarray(array) for name, array in checkpoint.items()}
     with _whole(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         save_file(contiguous, temporary, metadata={"format": "pt"})
+        # The writer makes a file that its owner alone may read, whatever the umask says.
+        temporary.chmod(mode)
 
 
 def write_orbax(path: Path, tree: Any) -> None:
     """Writes a tree of arrays as an Orbax directory, whole or not at all."""
     import orbax.checkpoint as ocp
 
-    with _whole(path.resolve()) as temporary, ocp.StandardCheckpointer() as writer:
+    path = path.resolve()
+    if path.exists() and not path.is_dir():
+        raise FileExistsError(f"{path} is a file, and is left as it is; give a directory's path.")
+    _check_replaceable(path)
+    with _whole(path) as temporary, ocp.StandardCheckpointer() as writer:
         writer.save(temporary, tree)
         writer.wait_until_finished()

@@ -65,7 +65,8 @@ def load(
             a path to a `.safetensors` file in torchvision's naming, or in that of timm's
             `*.tv_in1k` checkpoints;
             a path to a `.pth` or `.pt` file of a state dictionary (needs torch);
-            a path to an Orbax directory, as `ports.save` and `jaxviz train` write;
+            a path to an Orbax directory, as `ports.save` writes, or as `jaxviz train` does (of its
+            `checkpoints` the last epoch is read, of `checkpoints/3` the third);
             "imagenet": torchvision's ImageNet weights, from the Hugging Face Hub or its cache;
             "shapes": the weights packaged with the `shapes-*` models;
             None: random weights by He's rule, from `key`.
@@ -175,15 +176,25 @@ def save(model: nnx.Module, path: str | os.PathLike[str]) -> Path:
     Args:
         model: any model of `ports`.
         path: `*.safetensors` for one file in torchvision's naming and layout, which torchvision's
-            own model loads; a path without suffix for an Orbax directory. What is there is
-            replaced.
+            own model loads; a path without suffix for an Orbax directory. A file or checkpoint
+            that is there is replaced.
 
     Returns:
         The path.
 
     Raises:
         ValueError: another suffix.
+        FileExistsError: a directory that holds anything else than an Orbax checkpoint.
         OSError: the path cannot be written.
+
+    Example:
+        >>> import jax, ports, tempfile
+        >>> model = ports.load("shapes-plain", key=jax.random.key(0))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = ports.save(model, f"{folder}/plain.safetensors")
+        ...     again = ports.load("shapes-plain", path)
+        >>> bool((again.fc.kernel == model.fc.kernel).all())
+        True
     """
     path = Path(path)
     if path.suffix == ".safetensors":

@@ -1,6 +1,7 @@
 """Checkpoints in and out, and every fault of a file in one sentence."""
 
 import functools
+import os
 import sys
 
 import jax
@@ -10,6 +11,7 @@ from flax import nnx
 from safetensors.numpy import load_file, save_file
 
 import ports
+from jaxviz.training import ShapesSource, restore, train
 from ports import loading
 
 NAME = "shapes-residual"
@@ -56,6 +58,87 @@ def test_saving_replaces_what_is_there_and_leaves_nothing_else(model, tmp_path, 
     assert_same(ports.load(NAME, tmp_path / file), model)
 
 
+@pytest.fixture
+def precious(tmp_path):
+    """A folder of somebody's work."""
+    folder = tmp_path / "precious"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("years of work")
+    return folder
+
+
+def assert_untouched(folder):
+    assert (folder / "thesis.txt").read_text() == "years of work"
+    assert [entry.name for entry in folder.parent.iterdir()] == [folder.name]
+
+
+def test_saving_never_replaces_a_folder_of_other_files(model, precious):
+    with pytest.raises(FileExistsError, match=r"precious is a directory .* \(thesis\.txt\)"):
+        ports.save(model, precious)
+    assert_untouched(precious)
+
+
+@pytest.mark.parametrize("path", [".", "..", "/"])
+def test_saving_never_replaces_where_we_are(model, precious, monkeypatch, path):
+    (precious / "here").mkdir()
+    monkeypatch.chdir(precious / "here")
+    with pytest.raises(FileExistsError, match=r"is a directory with|is the current directory"):
+        ports.save(model, path)
+    (precious / "here").rmdir()
+    assert_untouched(precious)
+
+
+def test_a_checkpoint_that_somebody_wrote_into_is_left(model, tmp_path):
+    path = ports.save(model, tmp_path / "orbax")
+    (path / "notes.txt").write_text("see here")
+    with pytest.raises(FileExistsError, match=r"\(notes\.txt\)"):
+        ports.save(model, path)
+    assert_same(ports.load(NAME, path), model)
+
+
+def test_an_empty_folder_becomes_a_checkpoint(model, tmp_path):
+    (tmp_path / "orbax").mkdir()
+    assert_same(ports.load(NAME, ports.save(model, tmp_path / "orbax")), model)
+
+
+def test_a_folder_for_a_file_and_a_file_for_a_folder(model, precious):
+    folder = precious.rename(precious.with_suffix(".safetensors"))
+    with pytest.raises(FileExistsError, match="is a directory, and is left as it is"):
+        ports.save(model, folder)
+    (folder / "file").write_text("a file")
+    with pytest.raises(FileExistsError, match="is a file, and is left as it is"):
+        ports.save(model, folder / "file")
+    (folder / "file").unlink()
+    assert_untouched(folder)
+
+
+def test_a_checkpoint_is_gone_only_once_the_new_one_is_there(model, tmp_path, monkeypatch):
+    path = ports.save(model, tmp_path / "orbax")
+    moves = []
+
+    def fail(source, target):
+        moves.append((source, target))
+        if len(moves) == 2:
+            raise OSError("Input/output error")
+        os.rename(source, target)
+
+    monkeypatch.setattr("ports.checkpoints.os.replace", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        ports.save(ports.load(NAME, key=jax.random.key(9)), path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["orbax"]
+    assert_same(ports.load(NAME, path), model)
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640)])
+def test_files_have_the_permissions_of_any_new_file(model, tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        path = ports.save(model, tmp_path / "a.safetensors")
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == mode
+
+
 def test_a_failed_save_leaves_the_old_file(model, tmp_path, monkeypatch):
     path = ports.save(model, tmp_path / "a.safetensors")
     content = path.read_bytes()
@@ -83,6 +166,29 @@ def test_a_training_checkpoint_may_hold_more_than_the_model(model, tmp_path):
     with ocp.StandardCheckpointer() as writer:
         writer.save(tmp_path / "step", {"model": state, "step": np.int32(7)})
     assert_same(ports.load(NAME, tmp_path / "step"), model)
+
+
+def test_what_training_writes(tmp_path):
+    folder = tmp_path / "run" / "checkpoints"
+    trained = train(
+        ports.new(NAME, rngs=nnx.Rngs(0)),
+        ShapesSource(),
+        key=jax.random.key(0),
+        epochs=2,
+        steps_per_epoch=1,
+        batch=2,
+        test_count=2,
+        checkpoints=folder,
+    )
+    # An earlier epoch whose name sorts after the last one as text.
+    (folder / "2").rename(folder / "10")
+    for path in (folder, folder / "10", folder / "10" / "model"):
+        assert_same(ports.load(NAME, path), trained.model)
+    before = restore(trained.model, folder, epoch=0)
+    assert_same(ports.load(NAME, folder / "0"), before)
+    for path in (folder, folder / "10"):
+        with pytest.raises(FileExistsError, match="is left as it is"):
+            ports.save(trained.model, path)
 
 
 def test_names_and_layouts_are_torchs(weights):
