@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from jaxviz.report.page import Page, Picture, render
 def check_writable(folder: str | os.PathLike) -> Path:
     """Asks, before a long run, whether its output can be written at the end.
 
-    Nothing is created.
+    Files go into the folder if it exists, and a new folder into the nearest one above it that
+    does; in that one a file is made and removed again, which tells of read-only disks too.
 
     Args:
       folder: where the output is to go; it need not exist.
@@ -40,11 +42,14 @@ def check_writable(folder: str | os.PathLike) -> Path:
         raise NotADirectoryError(
             f"cannot write to {str(folder)!r}: {str(nearest)!r} is not a folder; choose another."
         )
-    if not os.access(nearest, os.W_OK | os.X_OK):
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
         raise PermissionError(
-            f"cannot write to {str(folder)!r}: no permission to write in {str(nearest)!r}; "
-            "choose another folder."
-        )
+            f"cannot write to {str(folder)!r}: {str(nearest)!r} takes no files "
+            f"({error.strerror}); choose another folder."
+        ) from error
     return folder
 
 
@@ -87,8 +92,9 @@ def write_run(
 ) -> list[Path]:
     """Writes a run: `index.html`, its pictures as PNG files, and `numbers.json`.
 
-    All files are written beside the folder first and moved in when they are complete: a new folder
-    appears whole, and in an old one each file is replaced whole, the page last.
+    A new folder is filled under another name beside its place, and appears whole. In a folder that
+    exists, all files are written to a hidden folder in it first, and then each is moved to its
+    place, the page last.
 
     Args:
       folder: where to write; made if need be.
@@ -119,13 +125,15 @@ def write_run(
     contents["index.html"] = render(page).encode()
 
     target = folder.absolute()
+    exists = target.exists()
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    # A rename must not cross from one file system to another: a folder may be a mount point.
+    partial = (target if exists else target.parent) / f".{target.name}.{os.getpid()}.partial"
     partial.mkdir()
     try:
         for name, content in contents.items():
             (partial / name).write_bytes(content)
-        if target.exists():
+        if exists:
             for name in contents:
                 os.replace(partial / name, target / name)
         else:

@@ -1,5 +1,6 @@
 import json
 import os
+import pathlib
 
 import numpy as np
 import pytest
@@ -71,5 +72,28 @@ def test_unwritable_folders_are_named(tmp_path):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_without_permission_is_named(tmp_path):
     tmp_path.chmod(0o500)
-    with pytest.raises(PermissionError, match="no permission to write"):
+    with pytest.raises(PermissionError, match="takes no files"):
         report.check_writable(tmp_path / "out")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a folder that takes no files")
+def test_a_read_only_disk_is_named():
+    with pytest.raises(PermissionError, match="'/proc' takes no files"):
+        report.check_writable("/proc/out")
+
+
+@pytest.mark.skipif(not os.path.ismount("/dev/shm"), reason="needs a mount point to write to")
+def test_a_mount_point_is_written_to(tmp_path):
+    before = set(os.listdir("/dev/shm"))
+    figure = f"jaxviz-test-{os.getpid()}"
+    kept = [name for name in ("index.html", "numbers.json") if name in before]
+    if kept:
+        pytest.skip(f"/dev/shm has {kept} already")
+    try:
+        report.write_run("/dev/shm", small_page(figure), numbers={})
+        new = set(os.listdir("/dev/shm")) - before
+        assert {"index.html", "numbers.json", f"{figure}.png"} <= new
+        assert not [name for name in new if name.endswith(".partial")]
+    finally:
+        for name in ("index.html", "numbers.json", f"{figure}.png"):
+            pathlib.Path("/dev/shm", name).unlink(missing_ok=True)
