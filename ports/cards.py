@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -12,13 +11,10 @@ import numpy as np
 from jaxtyping import Array, Float
 from PIL import Image
 
-from ports import shapes
-from ports.loading import REVISION
-from ports.registry import entry
+from ports import imagenet, shapes
+from ports.registry import BRANCH, entry
 
 __all__ = ["Card", "card"]
-
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 # The classes of `jaxviz.data.shapes`, in the order of their labels.
 _SHAPES = (
@@ -143,12 +139,6 @@ def _resized(size: tuple[int, int], shorter: int) -> tuple[int, int]:
     return shorter * width // height, shorter
 
 
-@cache
-def _imagenet_categories() -> tuple[str, ...]:
-    file = Path(__file__).with_name("imagenet_categories.txt")
-    return tuple(file.read_text(encoding="utf-8").splitlines())
-
-
 def card(name: str) -> Card:
     """The card of the model `name`.
 
@@ -165,6 +155,13 @@ def card(name: str) -> Card:
         >>> card("vgg16").categories[207]
         'golden retriever'
     """
+    return _made(name)
+
+
+# One card a model: functions made of it, as `card(name).normalize`, then compare equal, and a
+# program compiled for one is not compiled again for the next.
+@cache
+def _made(name: str) -> Card:
     known = entry(name)
     if name.startswith("shapes-"):
         return Card(
@@ -175,14 +172,19 @@ def card(name: str) -> Card:
             std=shapes.STD,
             interpolation="bilinear",
             categories=_SHAPES,
-            source="trained by `jaxviz train` on `jaxviz.data.shapes`; in the package",
+            source=f"trained by `jaxviz train --model {name} --seed 0`; in the package",
             licence="Apache-2.0",
             parameters=known.parameters,
         )
     if known.repo:
         source = (
-            f"torchvision's {known.file}; on the Hugging Face Hub as {known.repo}, revision "
-            f"{REVISION!r} (a branch, not pinned to a commit; no checksum is compared)"
+            f"torchvision's {known.file}; on the Hugging Face Hub as {known.repo}, "
+            + (
+                f"revision {known.revision}"
+                if known.revision != BRANCH
+                else f"branch {BRANCH!r} (not pinned to a commit)"
+            )
+            + "; no checksum is compared"
         )
     elif known.file:
         source = f"torchvision's {known.file}"
@@ -192,10 +194,10 @@ def card(name: str) -> Card:
         name=name,
         input_size=224,
         resize=known.resize,
-        mean=_MEAN,
-        std=_STD,
+        mean=imagenet.MEAN,
+        std=imagenet.STD,
         interpolation="bilinear",
-        categories=_imagenet_categories() if known.file else (),
+        categories=imagenet.categories() if known.file else (),
         source=source,
         licence="BSD-3-Clause" if known.file else "none",
         parameters=known.parameters,

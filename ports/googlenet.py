@@ -9,6 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from jaxviz import tap
+from ports import imagenet
 from ports.layers import (
     BatchNorm,
     Conv,
@@ -89,13 +90,10 @@ _INCEPTIONS = {
 }
 
 
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
 def _to_half(x: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
     """From ImageNet's mean and standard deviation to 0.5 and 0.5, step by step as torchvision."""
     channels = []
-    for i, (mean, std) in enumerate(zip(_MEAN, _STD, strict=True)):
+    for i, (mean, std) in enumerate(zip(imagenet.MEAN, imagenet.STD, strict=True)):
         end = f"_{i}" if i else ""
         channel = tap(x[..., i], f"getitem{end}")
         channel = tap(channel[..., None], f"unsqueeze{end}")

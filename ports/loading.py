@@ -16,10 +16,7 @@ from ports.layers import he_std
 from ports.naming import filled, tensors, torch_names
 from ports.registry import Entry, entry
 
-__all__ = ["REVISION", "load", "new", "save"]
-
-REVISION = "main"
-"""The revision of the Hub's repositories that `weights="imagenet"` reads."""
+__all__ = ["load", "new", "save"]
 
 _HERE = Path(__file__).parent
 
@@ -67,7 +64,8 @@ def load(
             a path to a `.pth` or `.pt` file of a state dictionary (needs torch);
             a path to an Orbax directory, as `ports.save` writes, or as `jaxviz train` does (of its
             `checkpoints` the last epoch is read, of `checkpoints/3` the third);
-            "imagenet": torchvision's ImageNet weights, from the Hugging Face Hub or its cache;
+            "imagenet": torchvision's ImageNet weights, from the Hugging Face Hub or its cache (at
+            the commit that the card names, or the newest where it names a branch);
             "shapes": the weights packaged with the `shapes-*` models;
             None: random weights by He's rule, from `key`.
         key: a `jax.random.key`; for `weights=None`, and needed there.
@@ -80,7 +78,7 @@ def load(
         ValueError: an unknown model, or a checkpoint that does not fit it: each missing, surplus
             or misshapen tensor is named, and each with NaN or infinity.
         FileNotFoundError: there is nothing at the path.
-        ConnectionError: "imagenet", and the Hub cannot be reached.
+        ConnectionError: "imagenet", and the Hub cannot be reached, or refuses.
         ImportError: a `.pth` file, and torch is not installed.
 
     Example:
@@ -138,13 +136,20 @@ def _from_hub(name: str, known: Entry) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
+    instead = f"give the path of a file ({known.file} of torchvision)"
     try:
-        return Path(hf_hub_download(known.repo, "model.safetensors", revision=REVISION))
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        return Path(hf_hub_download(known.repo, "model.safetensors", revision=known.revision))
+    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
+        # What is not in the cache is reported as such, whatever the Hub answered before.
+        answer = error if isinstance(error, HfHubHTTPError) else error.__cause__
+        if isinstance(answer, HfHubHTTPError):
+            raise ConnectionError(
+                f"weights='imagenet': the Hugging Face Hub answered {answer.response.status_code} "
+                f"for {known.repo} at revision {known.revision}; try again later, or {instead}."
+            ) from None
         raise ConnectionError(
             f"weights='imagenet': {known.repo} is neither in the cache of the Hugging Face Hub nor "
-            f"can it be reached ({type(error).__name__}); connect once, or give the path of a "
-            f"file ({known.file} of torchvision)."
+            f"can it be reached; connect once, or {instead}."
         ) from None
 
 

@@ -10,7 +10,10 @@ from flax import nnx
 
 from ports import alexnet, densenet, googlenet, resnet, shapes, vgg, zfnet
 
-__all__ = ["Entry", "entry", "names"]
+__all__ = ["BRANCH", "Entry", "entry", "names"]
+
+BRANCH = "main"
+"""The branch of the Hub's repositories that is read where no commit is pinned."""
 
 
 class Entry(NamedTuple):
@@ -21,6 +24,7 @@ class Entry(NamedTuple):
         parameters: number of trainable numbers.
         file: torchvision's file of ImageNet weights, or None.
         repo: repository of the same weights on the Hugging Face Hub, or None.
+        revision: the commit of that repository that is read, or its branch.
         renames: foreign names of tensors, patterns and replacements.
         surplus: pattern of the names of tensors that a checkpoint may have beside the model's.
         resize: shorter side that images are resized to before the crop, in pixels.
@@ -30,6 +34,7 @@ class Entry(NamedTuple):
     parameters: int
     file: str | None = None
     repo: str | None = None
+    revision: str = BRANCH
     renames: Mapping[str, str] | None = None
     surplus: str | None = None
     resize: int = 256
@@ -65,6 +70,17 @@ _FILES = {
 }
 
 
+# Commits of timm's repositories, as other projects pin them; none is known of the others.
+_REVISIONS = {
+    "vgg16": "b8d8aa2dd860af9233c8c67385a8097fd6c35d3f",
+    "resnet18": "bbd144b3e5565108aad885f145491d11bc6ce807",
+    "resnet34": "1b7b21cca82ff974d341713f777bf740c2db38c4",
+    "resnet50": "78f3ecfdb38e06d9b8397f662e7ab8fee96026fa",
+    "wide_resnet50_2": "343c5fa59ca8a131e0cdf42144a641b36a0387c2",
+    "densenet121": "f0d0f2698a02cb133b09d48396db6e1e46fe9f3b",
+}
+
+
 def _family(module: Any, *, on_hub: bool = True) -> dict[str, Entry]:
     entries = {}
     for name, build in module.VARIANTS.items():
@@ -74,6 +90,7 @@ def _family(module: Any, *, on_hub: bool = True) -> dict[str, Entry]:
             parameters=parameters,
             file=file,
             repo=f"timm/{name}.tv_in1k" if on_hub else None,
+            revision=_REVISIONS.get(name, BRANCH),
             renames=getattr(module, "RENAMES", None),
             surplus=getattr(module, "SURPLUS", None),
             # The one model whose version-1 weights came with the newer training recipe.

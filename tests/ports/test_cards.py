@@ -1,5 +1,7 @@
 """Cards: preprocessing and its faults. tests/parity compares it with torchvision's."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -38,6 +40,21 @@ def test_normalisation_is_differentiable_and_keeps_the_precision():
     gradient = jax.grad(lambda x: card.normalize(x).sum())(x)
     np.testing.assert_allclose(gradient[1, 1], 1 / np.array(card.std), rtol=1e-6)
     assert card.normalize(x.astype(jnp.bfloat16)).dtype == jnp.bfloat16
+
+
+def test_a_program_with_a_cards_function_compiles_once():
+    compiled = []
+
+    @partial(jax.jit, static_argnames="preprocess")
+    def program(x, preprocess):
+        compiled.append(1)
+        return preprocess(x)
+
+    for _ in range(2):
+        program(jnp.ones((2, 2, 3)), ports.card("vgg16").normalize)
+    assert len(compiled) == 1
+    program(jnp.ones((2, 2, 3)), ports.card("shapes-plain").normalize)
+    assert len(compiled) == 2
 
 
 @pytest.mark.parametrize(
@@ -79,6 +96,8 @@ def test_categories():
 
 
 def test_where_weights_come_from_is_told_honestly():
-    assert "not pinned to a commit" in ports.card("vgg16").source
+    vgg, other = ports.card("vgg16").source, ports.card("vgg19").source
+    assert "timm/vgg16.tv_in1k, revision b8d8aa2dd860af9233c8c67385a8097fd6c35d3f; no che" in vgg
+    assert "timm/vgg19.tv_in1k, branch 'main' (not pinned to a commit); no checksum" in other
     assert ports.card("alexnet").source == "torchvision's alexnet-owt-7be5be79.pth"
     assert ports.card("zfnet").source == "no public weights"

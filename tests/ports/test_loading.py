@@ -1,18 +1,21 @@
 """Checkpoints in and out, and every fault of a file in one sentence."""
 
+import errno
 import functools
 import os
 import sys
+from types import SimpleNamespace
+from typing import Any, cast
 
 import jax
 import numpy as np
 import pytest
 from flax import nnx
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors.numpy import load_file, save_file
 
 import ports
 from jaxviz.training import ShapesSource, restore, train
-from ports import loading
 
 NAME = "shapes-residual"
 
@@ -314,21 +317,70 @@ def test_imagenet_offline(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(
-        ConnectionError, match=r"timm/vgg16\.tv_in1k is neither in the cache .* nor"
+        ConnectionError,
+        match=r"timm/vgg16\.tv_in1k is neither in the cache .* nor .* reached; connect once",
     ):
         ports.load("vgg16", "imagenet")
 
 
-def test_imagenet_reads_the_hubs_file_at_the_revision(tmp_path, monkeypatch):
+def hub_answers(monkeypatch, error):
+    """Makes the Hub's client raise `error`."""
+
+    def download(*_, **__):
+        raise error
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+
+
+def http_error(status):
+    # A response as far as the error looks at it: the HTTP client differs between versions.
+    response = SimpleNamespace(status_code=status, headers={}, request=None)
+    return HfHubHTTPError("refused", response=cast(Any, response))
+
+
+def uncached(cause):
+    error = LocalEntryNotFoundError("not in the cache")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize("error", [http_error(404), uncached(http_error(404))])
+def test_imagenet_says_what_the_hub_answered(monkeypatch, error):
+    hub_answers(monkeypatch, error)
+    with pytest.raises(ConnectionError, match=r"answered 404 for timm/vgg16\.tv_in1k at rev.*b8d8"):
+        ports.load("vgg16", "imagenet")
+
+
+def test_a_full_disk_is_no_lack_of_connection(monkeypatch):
+    full = OSError(errno.ENOSPC, "No space left on device")
+    hub_answers(monkeypatch, full)
+    with pytest.raises(OSError, match="No space left") as raised:
+        ports.load("vgg16", "imagenet")
+    assert raised.value is full
+
+
+@pytest.mark.parametrize(
+    ("name", "revision"),
+    [("resnet18", "bbd144b3e5565108aad885f145491d11bc6ce807"), ("vgg11", "main")],
+)
+def test_imagenet_reads_the_hubs_file_at_the_revision(name, revision, monkeypatch):
+    calls = []
+
+    def download(repo, file, *, revision):
+        calls.append((repo, file, revision))
+        return "nowhere/model.safetensors"
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    with pytest.raises(FileNotFoundError, match=r"nowhere/model\.safetensors"):
+        ports.load(name, "imagenet")
+    assert calls == [(f"timm/{name}.tv_in1k", "model.safetensors", revision)]
+
+
+def test_imagenet_weights_from_the_hubs_cache(tmp_path, monkeypatch):
     model = ports.load("resnet18", key=jax.random.key(0))
     path = ports.save(model, tmp_path / "model.safetensors")
-    calls = []
-    monkeypatch.setattr(
-        "huggingface_hub.hf_hub_download",
-        lambda repo, file, *, revision: calls.append((repo, file, revision)) or str(path),
-    )
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: str(path))
     assert_same(ports.load("resnet18", "imagenet"), model)
-    assert calls == [("timm/resnet18.tv_in1k", "model.safetensors", loading.REVISION)]
 
 
 @pytest.mark.parametrize("name", ["alexnet", "googlenet", "zfnet", NAME])
