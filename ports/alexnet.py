@@ -18,7 +18,23 @@ from ports.layers import (
     flatten,
 )
 
-__all__ = ["VARIANTS", "AlexNet"]
+__all__ = ["VARIANTS", "AlexNet", "classifier"]
+
+
+def classifier(num_classes: int, rngs: nnx.Rngs) -> Sequential:
+    """Three dense layers on 6x6 maps of 256 channels: AlexNet's head and ZFNet's."""
+    return Sequential(
+        "classifier",
+        [
+            Dropout("classifier.0"),
+            Linear("classifier.1", 6 * 6 * 256, 4096, rngs=rngs),
+            ReLU("classifier.2"),
+            Dropout("classifier.3"),
+            Linear("classifier.4", 4096, 4096, rngs=rngs),
+            ReLU("classifier.5"),
+            Linear("classifier.6", 4096, num_classes, rngs=rngs),
+        ],
+    )
 
 
 class AlexNet(nnx.Module):
@@ -54,18 +70,7 @@ class AlexNet(nnx.Module):
             ],
         )
         self.avgpool = AdaptiveAvgPool("avgpool", 6)
-        self.classifier = Sequential(
-            "classifier",
-            [
-                Dropout("classifier.0"),
-                Linear("classifier.1", 6 * 6 * 256, 4096, rngs=rngs),
-                ReLU("classifier.2"),
-                Dropout("classifier.3"),
-                Linear("classifier.4", 4096, 4096, rngs=rngs),
-                ReLU("classifier.5"),
-                Linear("classifier.6", 4096, num_classes, rngs=rngs),
-            ],
-        )
+        self.classifier = classifier(num_classes, rngs)
 
     def __call__(self, x: Float[Array, "n h w 3"]) -> Float[Array, "n k"]:
         """The logits of normalised images, at least 63 pixels a side."""

@@ -7,11 +7,10 @@ from functools import partial
 from flax import nnx
 from jaxtyping import Array, Float
 
+from ports.alexnet import classifier
 from ports.layers import (
     AdaptiveAvgPool,
     Conv,
-    Dropout,
-    Linear,
     LocalResponseNorm,
     MaxPool,
     ReLU,
@@ -64,18 +63,7 @@ class ZFNet(nnx.Module):
             ],
         )
         self.avgpool = AdaptiveAvgPool("avgpool", 6)
-        self.classifier = Sequential(
-            "classifier",
-            [
-                Dropout("classifier.0"),
-                Linear("classifier.1", 6 * 6 * 256, 4096, rngs=rngs),
-                ReLU("classifier.2"),
-                Dropout("classifier.3"),
-                Linear("classifier.4", 4096, 4096, rngs=rngs),
-                ReLU("classifier.5"),
-                Linear("classifier.6", 4096, num_classes, rngs=rngs),
-            ],
-        )
+        self.classifier = classifier(num_classes, rngs)
 
     def __call__(self, x: Float[Array, "n h w 3"]) -> Float[Array, "n k"]:
         """The logits of normalised images."""
