@@ -12,7 +12,7 @@ import orbax.checkpoint as ocp
 from flax import nnx
 from jaxtyping import Array
 
-__all__ = ["Checkpoints", "OtherRun", "epochs_saved", "evaluating", "restore"]
+__all__ = ["Checkpoints", "OtherModel", "OtherRun", "epochs_saved", "evaluating", "restore"]
 
 Model = TypeVar("Model", bound=nnx.Module)
 
@@ -32,6 +32,10 @@ class OtherRun(ValueError):
             f"{argument}={now}; give another directory, or the same arguments to continue."
         )
         self.argument, self.before, self.now = argument, before, now
+
+
+class OtherModel(ValueError):
+    """The checkpoints are of a model with other arrays than the one given."""
 
 
 def evaluating(model: Any) -> Any:
@@ -84,7 +88,7 @@ class Saved(NamedTuple):
 
     model: Any
     optimizer: Any
-    record: list[list[float]]
+    record: list[list[Any]]
 
 
 class Checkpoints:
@@ -137,7 +141,7 @@ class Checkpoints:
         stored, wanted = self._run(epoch)["shapes"], _shapes_of(like)
         for name in sorted({*stored, *wanted}):
             if stored.get(name) != wanted.get(name):
-                raise ValueError(
+                raise OtherModel(
                     f"The checkpoints in {self.directory} are of another model: {name} has shape "
                     f"{stored.get(name)} there, and {wanted.get(name)} in the model given."
                 )
@@ -196,7 +200,8 @@ def restore(
 
     Raises:
       FileNotFoundError: there are no checkpoints.
-      ValueError: that epoch is not among them, or they are of another architecture.
+      OtherModel: they are of another architecture; a `ValueError`.
+      ValueError: that epoch is not among them.
 
     Example:
       >>> import tempfile

@@ -136,7 +136,8 @@ def train(
 
     Raises:
       OtherRun: `checkpoints` holds a run with other numbers or another key; a `ValueError`.
-      ValueError: `checkpoints` holds a run of another model, or a number is below 1.
+      OtherModel: it holds a run of another model; a `ValueError` too.
+      ValueError: a number is below 1.
 
     Example:
       >>> import jax
