@@ -2,11 +2,59 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 __all__ = ["main"]
+
+
+def _later(command: Callable[..., None]) -> Callable[..., Any]:
+    """`command` with its arguments, to be run when all of them have been understood."""
+
+    @functools.wraps(command)
+    def understood(*args: Any, **options: Any) -> Callable[[], None]:
+        return functools.partial(command, *args, **options)
+
+    return understood
+
+
+def _understood(words: Sequence[str]) -> Callable[[], None]:
+    """The command that the words stand for; a mistake if they stand for none."""
+    from tyro.extras import SubcommandApp
+
+    from jaxviz.cli import convert, demo, explain, features, layers, train
+    from jaxviz.cli.mistakes import Mistake
+    from jaxviz.cli.usage import usage_sentence
+
+    commands = {
+        "demo": demo.demo,
+        "explain": explain.explain,
+        "features": features.features,
+        "layers": layers.layers,
+        "train": train.train,
+        "convert": convert.convert,
+    }
+    app = SubcommandApp()
+    for name, command in commands.items():
+        app.command(name=name)(_later(command))
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return app.cli(
+                prog="jaxviz", args=words, description="What a convolutional network sees."
+            )
+    except SystemExit as stop:
+        sentence = usage_sentence(said.getvalue()) if stop.code else None
+        if sentence is None:
+            sys.stderr.write(said.getvalue())
+            raise
+        command = f"jaxviz {words[0]}" if words and words[0] in commands else "jaxviz"
+        raise Mistake(f"{sentence}; `{command} --help` tells more") from None
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -23,23 +71,10 @@ def main(args: Sequence[str] | None = None) -> int:
       2
     """
     try:
-        from tyro.extras import SubcommandApp
-
-        from jaxviz.cli import convert, demo, explain, features, layers, train
         from jaxviz.cli.mistakes import one_sentence
 
-        app = SubcommandApp()
-        for command in (
-            demo.demo,
-            explain.explain,
-            features.features,
-            layers.layers,
-            train.train,
-            convert.convert,
-        ):
-            app.command(command)
         try:
-            app.cli(prog="jaxviz", args=args, description="What a convolutional network sees.")
+            _understood(sys.argv[1:] if args is None else args)()
             sys.stdout.flush()
         except BrokenPipeError:  # `jaxviz layers vgg16 | head`: the reader has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -50,7 +85,7 @@ def main(args: Sequence[str] | None = None) -> int:
                 raise
             print(f"jaxviz: {sentence}", file=sys.stderr)
             return 2
-    except SystemExit as stop:  # help, or words that make no command
+    except SystemExit as stop:  # help
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt:
         return 130

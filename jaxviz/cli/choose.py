@@ -25,8 +25,9 @@ __all__ = [
 def last_spatial(layers: Mapping[str, jax.ShapeDtypeStruct]) -> str:
     """The last layer that still knows places: (n, h, w, c) with more than one position.
 
-    A pooling before the dense layers (`avgpool` in VGG) only repeats what lies below it, and is
-    passed over.
+    A pooling at the end only repeats, coarser, what lies below it, and is passed over: where the
+    last size comes with no other number of channels than the layer before it has, that layer is
+    meant (`features.29` in VGG-16, 14 x 14, and not `features.30` to `avgpool`, 7 x 7).
 
     Args:
       layers: names and shapes in the order of evaluation, as `jaxviz.layers` gives them.
@@ -42,12 +43,18 @@ def last_spatial(layers: Mapping[str, jax.ShapeDtypeStruct]) -> str:
       >>> last_spatial({"a": shape(1, 8, 8, 3), "b": shape(1, 4, 4, 5), "c": shape(1, 1, 1, 5)})
       'b'
     """
-    spatial = [
-        name for name, s in layers.items() if len(s.shape) == 4 and s.shape[1] * s.shape[2] > 1
-    ]
+    spatial = {
+        name: value.shape[1:]
+        for name, value in layers.items()
+        if len(value.shape) == 4 and value.shape[1] * value.shape[2] > 1
+    }
     if not spatial:
         raise Mistake("Grad-CAM needs a layer with positions, (n, h, w, c), and the model has none")
-    return ([name for name in spatial if "pool" not in name] or spatial)[-1]
+    *earlier, last = spatial
+    while earlier and spatial[earlier[-1]] == spatial[last]:
+        earlier.pop()
+    pooled = earlier and spatial[earlier[-1]][-1] == spatial[last][-1]
+    return earlier[-1] if pooled else last
 
 
 def default_window(size: int) -> tuple[int, int]:
@@ -90,10 +97,14 @@ def class_index(
       >>> class_index("0", categories=["circle", "ring"], count=2)
       0
     """
-    if given.lstrip("-").isdigit():
-        if not 0 <= int(given) < count:
+    try:
+        number = int(given)
+    except ValueError:
+        pass  # a name, then
+    else:
+        if not 0 <= number < count:
             raise Mistake(f"{option} must be a class from 0 to {count - 1}, not {given}")
-        return int(given)
+        return number
     found = [i for i, name in enumerate(categories) if name.lower() == given.lower()]
     if len(found) > 1:
         numbers = " and ".join(map(str, found))

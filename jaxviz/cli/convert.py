@@ -45,7 +45,7 @@ def convert(
         raise Mistake(f"OUT must be a folder to be, and {destination} is a file")
     with progress(2) as step:
         step(f"reading {source}")
-        net = ports.load(model, weights=source)
+        net = inputs.loaded(model, source)
         step(f"writing {destination}")
         ports.save(net, path)
     print(f"wrote the weights of {model} to {destination}")

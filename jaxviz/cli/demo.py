@@ -43,6 +43,7 @@ def demo(
       seed: Which images are drawn.
     """
     start = time.perf_counter()
+    inputs.checked_seed(seed)
     report.check_writable(out)
     with progress(3 + 2 * len(NETS) + len(LAYERS)) as step:
         step("drawing images")

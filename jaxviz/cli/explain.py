@@ -62,7 +62,10 @@ def explain(
     if layer is not None:
         inputs.checked_layer(port, layer)
         if len(port.layers[layer].shape) != 4:
-            raise Mistake(f"--layer must have positions, (n, h, w, c); '{layer}' is one vector")
+            raise Mistake(
+                f"--layer must have positions, (n, h, w, c); '{layer}' has the shape "
+                f"{port.layers[layer].shape}"
+            )
     else:
         layer = choose.last_spatial(port.layers)
     occluder = _occluder(port.card.input_size, window, stride, fill)

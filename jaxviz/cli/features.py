@@ -93,6 +93,7 @@ def features(
     """
     start = time.perf_counter()
     report.check_writable(out)
+    inputs.checked_seed(seed)
     inputs.checked_card(model)
     if (layer is None) == (not classes):
         raise Mistake("features needs either --layer (and --channels) or --classes")

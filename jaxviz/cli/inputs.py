@@ -15,7 +15,16 @@ from jaxtyping import Float
 import jaxviz as jv
 from jaxviz.cli.mistakes import Mistake, unknown
 
-__all__ = ["Photograph", "Port", "checked_card", "checked_layer", "load_port", "photographs"]
+__all__ = [
+    "Photograph",
+    "Port",
+    "checked_card",
+    "checked_layer",
+    "checked_seed",
+    "load_port",
+    "loaded",
+    "photographs",
+]
 
 
 class Port(NamedTuple):
@@ -47,9 +56,33 @@ def checked_card(name: str) -> Any:
     """The card of the port `name`; if there is none, a mistake that names the nearest ports."""
     import ports
 
-    if name not in ports.names():
-        raise unknown("model", name, ports.names(), lists="`jaxviz layers` lists all")
-    return ports.card(name)
+    try:
+        return ports.card(name)
+    except ValueError as error:
+        raise Mistake(str(error).replace("`ports.names()`", "`jaxviz layers`")) from error
+
+
+def loaded(name: str, weights: str) -> Any:
+    """The port `name` with these weights; of many that do not fit, the mistake names the first."""
+    import ports
+
+    try:
+        return ports.load(name, weights=weights)
+    except ValueError as error:
+        count, *faults = str(error).splitlines()
+        if not faults:
+            raise
+        count = count.replace("does not fit the model", f"does not fit {name}").rstrip(".")
+        raise Mistake(
+            f"{count}, of which the first is: {faults[0].strip()} Is it another model's file?"
+        ) from error
+
+
+def checked_seed(seed: int) -> int:
+    """`seed`, if a random key can be made of it on every machine."""
+    if not 0 <= seed < 2**31:
+        raise Mistake(f"--seed must be from 0 to {2**31 - 1}, not {seed}")
+    return seed
 
 
 def load_port(name: str, weights: str | None) -> Port:
@@ -76,10 +109,8 @@ def load_port(name: str, weights: str | None) -> Port:
 
     card = checked_card(name)
     weights = weights or ("shapes" if name.startswith("shapes-") else "imagenet")
-    if weights == "random":
-        model = ports.load(name, key=jax.random.key(0))
-    else:
-        model = ports.load(name, weights=weights)
+    random = weights == "random"
+    model = ports.load(name, key=jax.random.key(0)) if random else loaded(name, weights)
     x = jax.ShapeDtypeStruct((1, card.input_size, card.input_size, 3), jnp.float32)
     output = jax.eval_shape(lambda model, x: model(x), model, x)
     words = Path(weights).name if os.sep in weights or Path(weights).exists() else weights
@@ -131,8 +162,6 @@ def photographs(paths: Sequence[str], card: Any) -> list[Photograph]:
     if not paths:
         raise Mistake("explain needs at least one image file or folder of images")
     files = [Path(file) for file in jv.data.list_images(paths)]
-    if not files:
-        raise Mistake(f"there is no image in {', '.join(map(str, paths))}")
     found = []
     for file in files:
         image = jv.data.load_image(file)

@@ -12,7 +12,7 @@ import jaxviz as jv
 from jaxviz.cli import inputs
 from jaxviz.cli.mistakes import Mistake
 
-__all__ = ["layers"]
+__all__ = ["layers", "layers_at"]
 
 
 def layers(
@@ -43,7 +43,7 @@ def layers(
     if not 1 <= side <= 4096:
         raise Mistake(f"--size must be from 1 to 4096 pixels, not {side}")
     try:
-        found = _layers_at(model, side)
+        found = layers_at(model, side)
     except ValueError as error:
         raise Mistake(f"--size {side} does not suit {model}: {error}") from error
     rows = [(name, str(value.shape), str(value.dtype)) for name, value in found.items()]
@@ -51,15 +51,14 @@ def layers(
     print(f"{len(found)} layers of {model} for an input of {side} x {side} pixels; wrote nothing")
 
 
-def _layers_at(model: str, side: int) -> dict[str, jax.ShapeDtypeStruct]:
+def layers_at(model: str, side: int) -> dict[str, jax.ShapeDtypeStruct]:
     """The layers of a port for an input of `side` pixels; not even its weights are made."""
     from flax import nnx
 
-    from ports.registry import entry
+    import ports
 
     found: dict[str, jax.ShapeDtypeStruct] = {}
-    net = nnx.eval_shape(lambda: entry(model).build(rngs=nnx.Rngs(0)))
-    net.eval()
+    net = nnx.eval_shape(lambda: ports.new(model, rngs=nnx.Rngs(0)))
     jax.eval_shape(lambda net: found.update(jv.layers(net, jnp.zeros((1, side, side, 3)))), net)
     return found
 

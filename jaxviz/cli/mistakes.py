@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import dis
 from collections.abc import Sequence
 from types import TracebackType
 
@@ -39,19 +40,24 @@ def unknown(what: str, given: str, known: Sequence[str], *, lists: str) -> Mista
 
 
 def _raised_by_us(traceback: TracebackType | None) -> bool:
-    """Whether the innermost frame is jaxviz's own or a port's, so that it was raised on purpose."""
-    name = ""
-    while traceback is not None:
-        name = str(traceback.tb_frame.f_globals.get("__name__", ""))
+    """Whether a `raise` statement of jaxviz's own or of a port's is where it came from.
+
+    An error from C, of NumPy or of `int("x")`, has our frame innermost too, but no `raise` there.
+    """
+    if traceback is None:
+        return False
+    while traceback.tb_next is not None:
         traceback = traceback.tb_next
-    return name.partition(".")[0] in ("jaxviz", "ports")
+    frame = traceback.tb_frame
+    ours = str(frame.f_globals.get("__name__", "")).partition(".")[0] in ("jaxviz", "ports")
+    return ours and frame.f_code.co_code[traceback.tb_lasti] == dis.opmap["RAISE_VARARGS"]
 
 
 def one_sentence(error: BaseException) -> str | None:
     """The sentence to show for an error that the user can mend, else None.
 
     These are mistakes, whatever the system says about files, and the requirements that jaxviz and
-    its ports check and state themselves. A `ValueError` from inside a library is a bug.
+    its ports check and state themselves, by a `raise`. A `ValueError` from anywhere else is a bug.
 
     Args:
       error: what was raised.

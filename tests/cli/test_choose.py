@@ -4,7 +4,9 @@ import jax
 import numpy as np
 import pytest
 
+import ports
 from jaxviz.cli import choose
+from jaxviz.cli.layers import layers_at
 from jaxviz.cli.mistakes import Mistake, one_sentence, unknown
 
 
@@ -24,6 +26,29 @@ def test_last_spatial_skips_single_positions_and_vectors():
     assert choose.last_spatial({"pool1": shape(1, 7, 7, 3), "fc": shape(1, 3)}) == "pool1"
     with pytest.raises(Mistake, match="the model has none"):
         choose.last_spatial({"d": shape(1, 4)})
+
+
+@pytest.mark.parametrize(
+    ("model", "layer", "positions"),
+    [
+        ("alexnet", "features.11", 13),
+        ("zfnet", "features.13", 13),
+        ("vgg16", "features.29", 14),
+        ("vgg16_bn", "features.42", 14),
+        ("resnet18", "layer4", 7),
+        ("resnet50", "layer4", 7),
+        ("densenet121", "relu", 7),
+        ("googlenet", "inception5b", 7),
+        ("shapes-plain", "layer5", 8),
+        ("shapes-residual", "layer5", 8),
+        ("shapes-dense", "layer5", 8),
+    ],
+)
+def test_last_spatial_of_the_ports(model, layer, positions):
+    side = 64 if model.startswith("shapes-") else 224
+    layers = layers_at(model, side)
+    assert choose.last_spatial(layers) == layer
+    assert layers[layer].shape[1:3] == (positions, positions)
 
 
 @pytest.mark.parametrize("size", [8, 32, 64, 224, 299, 512])
@@ -83,19 +108,29 @@ def test_unknown_prefers_near_names_and_keeps_their_case():
     assert "tiger shark" in str(unknown("class", "shark", ["tiger shark", "hen"], lists="all"))
 
 
-def test_errors_of_the_library_are_sentences_and_others_are_bugs():
-    def caught(call):
-        try:
-            call()
-        except Exception as error:
-            return one_sentence(error)
+@pytest.mark.parametrize(
+    "line", ["np.ones(2) + np.ones(3)", "int('x')", "list(zip([1], [], strict=True))"]
+)
+def test_an_error_of_c_under_a_frame_of_ours_is_a_bug(line):
+    ours = {"__name__": "jaxviz.cli.pictures", "np": np}
+    with pytest.raises(ValueError) as raised:  # noqa: PT011
+        exec(line, ours)
+    assert one_sentence(raised.value) is None
+    with pytest.raises(ValueError, match="too small") as raised:
+        exec("raise ValueError(\n  'too small'\n)", ours)
+    assert one_sentence(raised.value) == "too small"
+    with pytest.raises(ValueError, match="too small") as raised:
+        exec("raise ValueError('too small')", ours | {"__name__": "numpy"})
+    assert one_sentence(raised.value) is None
 
-    import ports
 
-    assert "nearest: vgg16" in caught(lambda: ports.card("vgg61")).replace("vgg19, ", "")
-    assert caught(lambda: np.zeros(3).reshape(2, 2)) is None
-    assert caught(lambda: {}["x"]) is None
-    assert (
-        caught(lambda: Path("/no/such/file").read_text())
-        == "/no/such/file: No such file or directory"
-    )
+def test_errors_of_the_library_and_of_files_are_sentences():
+    with pytest.raises(ValueError, match="nearest: vgg1") as raised:
+        ports.card("vgg61")
+    assert one_sentence(raised.value) == str(raised.value)
+    with pytest.raises(FileNotFoundError) as missing:
+        Path("/no/such/file").read_text()
+    assert one_sentence(missing.value) == "/no/such/file: No such file or directory"
+    with pytest.raises(KeyError) as bug:
+        {}["x"]
+    assert one_sentence(bug.value) is None
