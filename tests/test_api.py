@@ -60,6 +60,7 @@ def test_docstring(name):
     text = inspect.getdoc(FUNCTIONS[name])
     assert text, "has no docstring"
     assert re.match(r"[^\n]+[.:]\n|[^\n]+\.$|[^\n]+\n[^\n]+\.\n", text), "begins with one sentence"
+    assert ">>>" in text, "has no example"
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -96,13 +97,15 @@ ALLOWED = {
 @pytest.mark.parametrize("package", ALLOWED)
 def test_who_imports_whom(package):
     for path in (ROOT / "jaxviz" / package).glob("*.py"):
-        imported = set(re.findall(r"^\s*(?:from|import) jaxviz\.(\w+)", path.read_text(), re.M))
+        text = path.read_text()
+        imported = set(re.findall(r"^\s*(?:from|import) jaxviz\.(\w+)", text, re.M))
+        imported |= set(re.findall(r"^\s*from jaxviz import (\w+)", text, re.M))
         assert imported <= ALLOWED[package] | {package}, path.name
         assert not re.search(r"^\s*(?:from|import) ports", path.read_text(), re.M), path.name
 
 
 def test_ports_uses_tap_alone():
-    for path in (ROOT / "ports").glob("*.py"):
+    for path in (ROOT / "ports").rglob("*.py"):
         lines = re.findall(r"^[ \t]*(?:from|import) jaxviz.*$", path.read_text(), re.M)
         assert set(lines) <= {"from jaxviz import tap"}, path.name
 

@@ -11,7 +11,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import ArrayLike, Float, Int
 
-from jaxviz.synthesis.objectives import Objective, target_objective
+from jaxviz.synthesis.objectives import Objective, logit
 from jaxviz.transform import as_argument
 
 __all__ = ["asked"]
@@ -44,7 +44,7 @@ def asked(
         raise ValueError(
             f"x must be floating point, got {x.dtype}; a card's preprocess makes a model's input."
         )
-    objective = target_objective(target)
+    objective = target if isinstance(target, Objective) else logit(target)
     if objective.images not in (1, len(x)):
         raise ValueError(f"target speaks of {objective.images} images, and x has {len(x)}.")
     if objective is not target and not isinstance(target, Tracer):

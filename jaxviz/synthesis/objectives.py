@@ -26,7 +26,6 @@ __all__ = [
     "probability",
     "score",
     "strongest",
-    "target_objective",
 ]
 
 
@@ -436,14 +435,24 @@ def _each(own, which, output, taps):
     return scores[which, jnp.arange(scores.shape[1])]
 
 
-def target_objective(target: Objective | int | Int[ArrayLike, " n"]) -> Objective:
-    """The objective that a method's `target` stands for: itself, or the logit of a class."""
-    return target if isinstance(target, Objective) else logit(target)
-
-
 def score(
     model: Callable, x: Float[Array, "n ..."], objective: Objective
 ) -> tuple[Any, Float[Array, " n"]]:
-    """As `model(x)`, with the objective's scores beside the output."""
+    """As `model(x)`, with the objective's scores beside the output.
+
+    Args:
+      model: a callable pytree.
+      x: its input.
+      objective: what to score; only the layers that it reads are kept.
+
+    Returns:
+      `(output, scores)`.
+
+    Example:
+      >>> import jax.numpy as jnp, jaxviz as jv
+      >>> output, scores = jv.objectives.score(jnp.tanh, jnp.zeros((2, 3)), jv.objectives.logit(1))
+      >>> scores.tolist()
+      [0.0, 0.0]
+    """
     output, taps = capture(as_argument(model), x, objective.layers)
     return output, objective(output, taps)
