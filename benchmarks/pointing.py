@@ -42,7 +42,7 @@ def _methods(size: int) -> dict[str, Callable]:
         return x.mean((1, 2), keepdims=True)
 
     return {
-        "share of the image": lambda model, x, label: jax.random.uniform(
+        "a random pixel": lambda model, x, label: jax.random.uniform(
             jax.random.key(0), x.shape[:3]
         ),
         "saliency": lambda *asked: _largest(jv.saliency(*asked)),

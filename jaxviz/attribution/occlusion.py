@@ -94,7 +94,7 @@ def occlusion(
         image (for example a blurred one). 0 is the mean colour where a card normalises by it.
       engine: `"dense"` runs the whole model for each position; `"auto"` chooses the fastest engine.
       memory: bytes that the model's activations may take at one time; by default half of the
-        device's memory, 1 GiB on a CPU.
+        device's memory, 256 MiB on a CPU.
 
     Returns:
       Maps with one entry for each position: `(n, r, c)`, where
