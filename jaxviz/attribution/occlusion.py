@@ -92,7 +92,8 @@ def occlusion(
         first that reaches the border, where it is cut.
       fill: what the occluder shows, in the input's units: a number, one for each channel, or an
         image (for example a blurred one). 0 is the mean colour where a card normalises by it.
-      engine: `"dense"` runs the whole model for each position; `"auto"` chooses the fastest engine.
+      engine: `"dense"` runs the whole model for each position, and is the only engine so far;
+        `"auto"` chooses the fastest one.
       memory: bytes that the model's activations may take at one time; by default half of the
         device's memory, 256 MiB on a CPU.
 
