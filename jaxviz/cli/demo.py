@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 import jaxviz as jv
 from jaxviz import report
-from jaxviz.cli import choose, demo_page, features, inputs, maps
+from jaxviz.cli import choose, demo_files, demo_page, features, inputs, maps
 from jaxviz.cli.demo_page import MAIN, LayerUnits, Scene, Seen
 from jaxviz.cli.progress import Step, progress
 
@@ -53,7 +53,7 @@ def demo(
             np.asarray(drawn.image),
             np.asarray(drawn.label),
             chosen=choose.first_of_each(np.asarray(drawn.label), count=IMAGES),
-            occluder=maps.Occluder(window=16, stride=4),
+            occluder=maps.Occluder(window=8, stride=4, fill="mean"),
         )
         seen = [_seen(port, scene, step) for port in ports]
         main = ports[NETS.index(MAIN)]
@@ -75,11 +75,14 @@ def demo(
             f"{time.perf_counter() - start:.0f} s. The PNG files, three sheets and numbers.json "
             "lie beside this page."
         )
+        page = demo_page.page(
+            scene, seen, layers, exciting, searched=len(images), footer=footer, seed=seed
+        )
         files = report.write_run(
             out,
-            demo_page.page(scene, seen, layers, exciting, footer=footer, seed=seed),
-            sheets=demo_page.sheets(scene, seen, layers, exciting),
-            numbers=demo_page.numbers(scene, seen, layers, exciting) | {"seed": seed},
+            page,
+            sheets=demo_files.sheets(page, seen),
+            numbers=demo_files.numbers(scene, seen, layers, exciting) | {"seed": seed},
         )
     seconds = time.perf_counter() - start
     print(f"wrote {len(files)} files to {out} in {seconds:.0f} s; open {Path(out) / 'index.html'}")

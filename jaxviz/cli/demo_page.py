@@ -1,9 +1,9 @@
-"""The demo's page, sheets and numbers, from arrays."""
+"""The demo's page, from arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -17,9 +17,8 @@ __all__ = [
     "LayerUnits",
     "Scene",
     "Seen",
-    "numbers",
+    "accuracy",
     "page",
-    "sheets",
 ]
 
 MAIN = "shapes-residual"
@@ -87,7 +86,8 @@ class LayerUnits(NamedTuple):
     projections: list[Float[np.ndarray, "s s 3"]]
 
 
-def _accuracy(scene: Scene, seen: Seen) -> float:
+def accuracy(scene: Scene, seen: Seen) -> float:
+    """The fraction of the images that a net puts in the right class."""
     return float(np.mean(seen.probability.argmax(-1) == scene.label))
 
 
@@ -97,16 +97,18 @@ def page(
     layers: Sequence[LayerUnits],
     exciting: Exciting,
     *,
+    searched: int,
     footer: str,
     seed: int,
 ) -> report.Page:
-    """The page: images and their maps, five layers, three nets, ten classes, numbers.
+    """The page: images and their maps, layers, nets, classes, numbers.
 
     Args:
       scene: the images.
       seen: what each net makes of them.
       layers: the units of the main net.
       exciting: its classes' exciting images.
+      searched: among how many images the units' patches were found.
       footer: the page's last line.
       seed: which images these are.
 
@@ -118,18 +120,18 @@ def page(
         "What a convolutional network sees",
         [
             _images(scene, main),
-            _layers(layers),
+            _layers(layers, searched),
             _nets(scene, seen),
             _classes(main.port, exciting),
             report.Section("Numbers", [_table(scene, seen)]),
         ],
-        lead="Three small networks tell ten shapes apart: a plain stack of convolutions, one with "
-        "residual connections and one with dense connections. They come with the package; the "
-        "images are new to them.",
+        lead=f"Small networks tell {main.port.classes} shapes apart: a plain stack of "
+        "convolutions, one with residual connections and one with dense connections. They come "
+        "with the package; the images are new to them.",
         facts=[
             ("Networks", ", ".join(one.port.name for one in seen)),
             ("Input", f"{scene.image.shape[1]} × {scene.image.shape[2]} px"),
-            ("Occlusion", f"{scene.occluder.window} px, stride {scene.occluder.stride}"),
+            ("Occlusion", scene.occluder.words()),
             ("Seed", str(seed)),
         ],
         footer=footer,
@@ -168,16 +170,17 @@ def _images(scene: Scene, seen: Seen) -> report.Section:
         "Which pixels speak for the class",
         galleries,
         [
-            f"Six images through {seen.port.name}, each with the class that it holds for most "
-            "probable, and six views of that opinion. Saliency is the gradient; guided "
+            f"Images through {seen.port.name}, each with the class that it holds for most "
+            "probable, and several views of that opinion. Saliency is the gradient; guided "
             "backpropagation and the deconvnet project the class back to pixels; Grad-CAM shows "
-            "where the last layer sees it; occlusion hides a square of the image at each place "
-            "and shows what that costs, and what the network takes the image for instead."
+            "where the last layer sees it; occlusion hides a square of the image at each place, "
+            "in the image's mean colour, and shows what that costs, and what the network takes "
+            "the image for instead."
         ],
     )
 
 
-def _layers(layers: Sequence[LayerUnits]) -> report.Section:
+def _layers(layers: Sequence[LayerUnits], searched: int) -> report.Section:
     galleries = []
     for one in layers:
         shown = []
@@ -201,12 +204,12 @@ def _layers(layers: Sequence[LayerUnits]) -> report.Section:
             report.Gallery(shown, title=f"{one.layer}, patches of {side} px", size=190)
         )
     return report.Section(
-        "Five layers, from edges to shapes",
+        "Layer by layer, from edges to shapes",
         galleries,
         [
-            f"Ten channels of each layer of {MAIN} that stand out. Left, the patch that excites "
-            "the channel most among 200 images; right, what in it the channel responds to: its "
-            "activation projected back to pixels by a deconvnet. Grey is zero."
+            f"The channels of each layer of {MAIN} that stand out. Left, the patch that excites "
+            f"the channel most among {searched} images; right, what in it the channel responds to: "
+            "its activation projected back to pixels by a deconvnet. Grey is zero."
         ],
     )
 
@@ -288,114 +291,10 @@ def _table(scene: Scene, seen: Sequence[Seen]) -> report.Table:
             [
                 one.port.name,
                 f"{one.port.card.parameters:,}",
-                f"{100 * _accuracy(scene, one):.1f}%",
+                f"{100 * accuracy(scene, one):.1f}%",
                 f"{one.probability[truth].mean():.3f}",
             ]
             for one in seen
         ],
         caption=f"On {len(scene.label)} fresh images",
     )
-
-
-def sheets(
-    scene: Scene, seen: Sequence[Seen], layers: Sequence[LayerUnits], exciting: Exciting
-) -> list[report.Picture]:
-    """Three labelled sheets: the maps, the five layers, the ten classes.
-
-    Args:
-      scene: the images.
-      seen: what each net makes of them.
-      layers: the units of the main net.
-      exciting: its classes' exciting images.
-
-    Returns:
-      Pictures to be written beside the page's.
-    """
-    main = next(one for one in seen if one.port.name == MAIN)
-    galleries = [
-        block for block in _images(scene, main).blocks if isinstance(block, report.Gallery)
-    ]
-    rows = [[figure.pictures[0].pixels for figure in gallery.figures] for gallery in galleries]
-    columns = [figure.caption for figure in galleries[0].figures]
-    views = report.sheet(
-        rows,
-        rows=[gallery.title for gallery in galleries],
-        columns=columns,
-        title=f"Which pixels speak for the class, {MAIN}",
-        legend=[
-            (main.port.category(k), colour)
-            for k, colour in report.label_colours(
-                np.arange(main.port.classes)[None], first=range(main.port.classes)
-            ).legend
-            if k is not None
-        ],
-    )
-    sides = (SMALL, SMALL)
-    units = report.sheet(
-        [
-            [
-                report.to_uint8(report.enlarge(picture, sides))
-                for pair in zip(one.patches, map(report.contrast, one.projections), strict=True)
-                for picture in pair
-            ]
-            for one in layers
-        ],
-        rows=[one.layer for one in layers],
-        captions=[
-            [text for channel in one.units.channel for text in (f"channel {channel}", "projection")]
-            for one in layers
-        ],
-        title=f"Five layers of {MAIN}: patches and their deconvnet projections",
-    )
-    shown = [pictures.enlarged(picture, least=192) for picture in exciting.image]
-    titles = [main.port.category(k) for k in range(len(shown))]
-    classes = report.sheet(
-        [shown[:5], shown[5:]],
-        captions=[titles[:5], titles[5:]],
-        title=f"What excites each class of {MAIN} most",
-    )
-    return [
-        report.Picture("sheet-maps", views, "All maps of six images"),
-        report.Picture("sheet-layers", units, "Ten channels of each of five layers"),
-        report.Picture("sheet-classes", classes, "Activation maximization of each class"),
-    ]
-
-
-def numbers(
-    scene: Scene, seen: Sequence[Seen], layers: Sequence[LayerUnits], exciting: Exciting
-) -> dict[str, Any]:
-    """What `numbers.json` holds.
-
-    Args:
-      scene: the images.
-      seen: what each net makes of them.
-      layers: the units of the main net.
-      exciting: its classes' exciting images.
-
-    Returns:
-      Nested dictionaries of numbers, words and arrays.
-    """
-    category = seen[0].port.category
-    return {
-        "occlusion": scene.occluder._asdict(),
-        "fresh_images": len(scene.label),
-        "nets": {
-            one.port.name: {
-                "accuracy": _accuracy(scene, one),
-                "images": [
-                    {
-                        "index": n,
-                        "truth": category(int(scene.label[n])),
-                        "probability": one.probability[n],
-                        "grad_cam": one.maps.of(i).grad_cam,
-                        "occlusion_drop": one.maps.of(i).drop,
-                        "occlusion_label": one.maps.of(i).label,
-                    }
-                    for i, n in enumerate(scene.chosen)
-                ],
-            }
-            for one in seen
-        },
-        "activation_maximization": {"net": MAIN, "logits": exciting.logit},
-        "layers": {one.layer: one.units._asdict() for one in layers},
-    }

@@ -32,7 +32,7 @@ def explain(
     layer: Annotated[str | None, tyro.conf.arg(metavar="LAYER")] = None,
     window: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None,
     stride: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None,
-    fill: float = 0.0,
+    fill: Annotated[str, tyro.conf.arg(metavar="NUMBER|mean")] = "0",
 ) -> None:
     """Shows what a network sees in photographs: classes and maps on one page.
 
@@ -49,7 +49,9 @@ def explain(
       layer: Where Grad-CAM looks; by default the last layer with positions.
       window: Side of the occluding square; by default a seventh of the input's.
       stride: Step of the occluding square; by default half the window.
-      fill: Value of the occluding square in the model's normalised input; 0 is the mean colour.
+      fill: Value of the occluding square in the model's normalised input, or "mean" for the mean
+        colour of each image. The default, 0, is the mean colour of the training images, as in the
+        literature; where images are unlike each other, "mean" is less of a shape of its own.
     """
     start = time.perf_counter()
     report.check_writable(out)
@@ -102,7 +104,7 @@ def explain(
         ]
         facts += [("Grad-CAM layer", layer)] if "grad-cam" in wanted else []
         if "occlusion" in wanted:
-            facts.append(("Occlusion", f"{occluder.window} px, stride {occluder.stride}"))
+            facts.append(("Occlusion", occluder.words()))
         many = f"{len(photographs)} images" if len(photographs) > 1 else photographs[0].path.name
         page = report.Page(
             f"What {port.name} sees in {many}",
@@ -124,7 +126,7 @@ def explain(
     print(f"wrote {len(files)} files about {many} to {out}; open {Path(out) / 'index.html'}")
 
 
-def _occluder(side: int, window: int | None, stride: int | None, fill: float) -> maps.Occluder:
+def _occluder(side: int, window: int | None, stride: int | None, fill: str) -> maps.Occluder:
     default_window, _ = choose.default_window(side)
     window = default_window if window is None else window
     stride = max(1, window // 2) if stride is None else stride
@@ -136,9 +138,15 @@ def _occluder(side: int, window: int | None, stride: int | None, fill: float) ->
         raise Mistake(
             f"--stride must be from 1 to {side}, the input's side in pixels, not {stride}"
         )
-    if not np.isfinite(fill):
-        raise Mistake(f"--fill must be a finite number, not {fill}")
-    return maps.Occluder(window, stride, fill)
+    if fill == "mean":
+        return maps.Occluder(window, stride, "mean")
+    try:
+        value = float(fill)
+    except ValueError:
+        value = np.nan
+    if not np.isfinite(value):
+        raise Mistake(f'--fill must be a finite number or "mean", not {fill}')
+    return maps.Occluder(window, stride, value)
 
 
 def _section(port, photograph, probability, target, found, occluder, stem) -> report.Section:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,12 +33,17 @@ class Occluder(NamedTuple):
     Attributes:
       window: its height and width, in pixels.
       stride: the step between places, in pixels.
-      fill: its value, in the model's input units.
+      fill: its value, in the model's input units; or "mean", the mean colour of each image.
     """
 
     window: int
     stride: int
-    fill: float = 0.0
+    fill: float | Literal["mean"] = 0.0
+
+    def words(self) -> str:
+        """It in words, for a page's list of facts."""
+        colour = "the image's mean colour" if self.fill == "mean" else f"filled with {self.fill:g}"
+        return f"{self.window} px, stride {self.stride}, {colour}"
 
 
 class Maps(NamedTuple):
@@ -123,7 +128,7 @@ def maps_of(
             jv.objectives.probability(classes),
             window=(occluder.window, occluder.window),
             stride=(occluder.stride, occluder.stride),
-            fill=occluder.fill,
+            fill=x.mean((1, 2), keepdims=True) if occluder.fill == "mean" else occluder.fill,
         )
         found |= {"drop": occluded.drop, "label": occluded.label}
     return Maps(**{name: np.asarray(map) for name, map in found.items()})

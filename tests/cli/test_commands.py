@@ -5,6 +5,7 @@ import subprocess
 import sys
 from importlib.resources import files
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -73,8 +74,6 @@ def test_explain_writes_page_pictures_and_numbers(explained):
 
 
 def test_explain_numbers_are_the_models(explained):
-    import jax
-
     record = json.loads((explained / "numbers.json").read_text())
     assert [image["file"].split("/")[-1] for image in record["images"]] == [
         "a.webp",
@@ -110,6 +109,23 @@ def test_explain_ends_in_one_line(photo, tmp_path, capsys):
         "index.html",
         "numbers.json",
     ]
+
+
+def test_explain_occludes_with_a_number_or_the_mean_colour(photo, tmp_path):
+    card, model = ports.card("shapes-plain"), ports.load("shapes-plain", weights="shapes")
+    x = card.preprocess(jv.data.load_image(photo))
+    for fill in ("mean", "0.5"):
+        options = ["--fill", fill, "--window", 32, "--stride", 32, "--methods", "occlusion"]
+        out = tmp_path / fill
+        assert run("explain", photo, "--model", "shapes-plain", *options, "--out", out) == 0
+        record = json.loads((out / "numbers.json").read_text())
+        assert record["occlusion"]["fill"] == ("mean" if fill == "mean" else 0.5)
+        target = record["images"][0]["target"]["class"]
+        hidden = np.array(x)
+        hidden[:, :32, 32:] = np.mean(x, (1, 2)) if fill == "mean" else 0.5
+        before, after = (jax.nn.softmax(model(one))[0, target] for one in (x, hidden))
+        drop = record["images"][0]["occlusion_drop"][0][1]
+        assert drop == pytest.approx(float(before - after), abs=1e-4)
 
 
 @pytest.mark.parametrize("target", ["3", "Star", "star"])
@@ -183,7 +199,8 @@ def test_an_image_that_cannot_be_used_stops_it_all(kind, photo, tmp_path, capsys
         (["--methods", "gradcam"], "unknown method 'gradcam'; nearest: grad-cam"),
         (["--window", "65"], "--window must be from 1 to 64"),
         (["--stride", "0"], "--stride must be from 1 to 64"),
-        (["--fill", "nan"], "--fill must be a finite number"),
+        (["--fill", "nan"], '--fill must be a finite number or "mean", not nan'),
+        (["--fill", "grey"], '--fill must be a finite number or "mean", not grey'),
         (["--weights", "none.safetensors"], "no checkpoint at none.safetensors"),
     ],
 )
@@ -281,8 +298,6 @@ def test_layers_alone_lists_the_models(capsys):
 
 
 def test_convert_and_back_keeps_every_weight(tmp_path, capsys):
-    import jax
-
     model = ports.load("shapes-plain", key=jax.random.key(3))
     ports.save(model, tmp_path / "a.safetensors")
     options = ["--model", "shapes-plain"]
@@ -508,7 +523,7 @@ def test_demo_numbers_are_of_trained_nets(demonstrated):
         assert net["accuracy"] > 0.9
         for image in net["images"]:
             assert np.isclose(sum(image["probability"]), 1, atol=1e-5)
-            assert np.shape(image["occlusion_label"]) == (13, 13)
+            assert np.shape(image["occlusion_label"]) == (15, 15)
 
 
 def test_demo_maps_are_not_flat(demonstrated):
