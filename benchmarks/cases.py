@@ -160,7 +160,7 @@ def occlusion(name: str, *, window: int = 32, stride: int = 32, at_once: int = 1
 def ascent(name: str, *, steps: int = 8) -> Case:
     """Steps of activation maximization, against a minimal loop in torch."""
     model = _ours(name)
-    run = lambda: jv.maximize(  # noqa: E731
+    run = lambda: jv.maximize(
         model, jv.objectives.logit(3), key=jax.random.key(0), image=jv.images.pixel(SIZE),
         steps=steps,
     ).image  # fmt: skip
