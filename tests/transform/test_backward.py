@@ -134,13 +134,14 @@ def test_the_variance_of_a_group_norm_is_no_relu():
     model = Partial(norm.apply, norm.init(jax.random.key(1), x))
     g = jax.random.normal(jax.random.key(2), x.shape)
     plain, guided = jax.vjp(model, x)[1](g)[0], jax.vjp(backward(model, "guided"), x)[1](g)[0]
-    assert jnp.array_equal(plain, guided)
+    # The two programs may add cotangents up in another order, to rounding.
+    assert jnp.allclose(plain, guided, atol=1e-6)
 
 
 def test_a_norm_that_is_kept_from_zero_is_no_relu():
     model = lambda x: x / jnp.maximum(jnp.sqrt(jnp.sum(x**2)), 1e-6)
     plain, guided = jax.vjp(model, SEEN)[1](SIGNAL)[0], jax.vjp(backward(model, "guided"), SEEN)
-    assert jnp.array_equal(plain, guided[1](SIGNAL)[0])
+    assert jnp.allclose(plain, guided[1](SIGNAL)[0], atol=1e-6)
 
 
 def by_hand(kernels, dense, x, channel_of, rule):
