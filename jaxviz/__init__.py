@@ -3,13 +3,25 @@
 from jaxviz import data as data
 
 # (model, image) -> map
+from jaxviz.attribution import Approximation as Approximation
+from jaxviz.attribution import Occluded as Occluded
+from jaxviz.attribution import OcclusionError as OcclusionError
 from jaxviz.attribution import OcclusionMaps as OcclusionMaps
+from jaxviz.attribution import OcclusionPanels as OcclusionPanels
+from jaxviz.attribution import approximate_occlusion as approximate_occlusion
 from jaxviz.attribution import cam as cam
 from jaxviz.attribution import deconvnet as deconvnet
 from jaxviz.attribution import grad_cam as grad_cam
 from jaxviz.attribution import guided_backprop as guided_backprop
+from jaxviz.attribution import occlude_boxes as occlude_boxes
+from jaxviz.attribution import occlude_masks as occlude_masks
 from jaxviz.attribution import occlusion as occlusion
+from jaxviz.attribution import occlusion_panels as occlusion_panels
 from jaxviz.attribution import saliency as saliency
+
+# image -> image
+from jaxviz.perturb import gaussian_blur as gaussian_blur
+from jaxviz.perturb import noise as noise
 
 # model -> image
 from jaxviz.synthesis import Maximized as Maximized
@@ -23,5 +35,6 @@ from jaxviz.synthesis import transforms as transforms
 # model -> function
 from jaxviz.transform import capture as capture
 from jaxviz.transform import edit as edit
+from jaxviz.transform import incremental as incremental
 from jaxviz.transform import layers as layers
 from jaxviz.transform import tap as tap
