@@ -263,8 +263,12 @@ class _Over:
 
     def __call__(self, c, output, taps):
         values = taps[self.layer]
-        values = values.reshape(len(values), -1, values.shape[-1])
-        return _pick(self.reduce(values, 1), c, "channel")
+        return _pick(self.reduce(values, _positions(values)), c, "channel")
+
+
+def _positions(values: Array) -> tuple[int, ...]:
+    """The axes between images and channels; reduced as they are, they stay known as the image's."""
+    return tuple(range(1, values.ndim - 1))
 
 
 def neuron(
@@ -368,7 +372,7 @@ class _Along:
                 f"direction must have one entry for each of the {values.shape[-1]} channels of "
                 f"'{self.layer}', got {v.shape[-1]}."
             )
-        return jnp.sum(values.reshape(len(values), -1, values.shape[-1]).mean(1) * v, -1)
+        return jnp.sum(values.mean(_positions(values)) * v, -1)
 
 
 def diversity(layer: str) -> Objective:
