@@ -1,7 +1,10 @@
 """Objectives: what they measure, their arithmetic, their images."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import jaxviz as jv
@@ -12,6 +15,17 @@ TAPS = {
     "dense": jax.random.normal(jax.random.key(1), (2, 7)),
 }
 o = jv.objectives
+GIVEN = jax.random.normal(jax.random.key(2), (2, 4, 5, 6))
+
+
+def cosine(a, b):
+    return np.dot(a, b) / np.linalg.norm(a) / np.linalg.norm(b)
+
+
+def at_positions(measure, v):
+    """`measure(activations, direction)` at every position by itself, averaged."""
+    conv = np.asarray(TAPS["conv"]).reshape(2, 20, 6)
+    return np.array([[measure(a, v) for a in image] for image in conv]).mean(1)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +45,24 @@ o = jv.objectives
             o.direction("conv", jnp.eye(6)[:2]),
             TAPS["conv"].mean((1, 2))[[0, 1], [0, 1]],
         ),
+        (
+            o.direction("conv", jnp.arange(6.0), cosine_power=2),
+            at_positions(lambda a, v: a @ v * max(cosine(a, v), 0.1) ** 2, np.arange(6.0)),
+        ),
+        (o.cosine("conv", jnp.arange(6.0)), at_positions(cosine, np.arange(6.0))),
+        (o.cosine("dense", -5 * TAPS["dense"]), -jnp.ones(2)),
+        (o.match("conv", GIVEN), -((TAPS["conv"] - GIVEN) ** 2).mean((1, 2, 3))),
+        (
+            o.match("conv", TAPS["conv"][:1]),
+            -((TAPS["conv"] - TAPS["conv"][0]) ** 2).mean((1, 2, 3)),
+        ),
+        (o.match("dense", TAPS["dense"]), jnp.zeros(2)),
+        (o.caricature("conv", GIVEN, cosine_power=0), (TAPS["conv"] * GIVEN).mean((1, 2, 3))),
+        # The cosine of activations with themselves is 1; with their negative -1, counted as 0.1.
+        (o.caricature("dense", 2 * TAPS["dense"]), 2 * (TAPS["dense"] ** 2).mean(1)),
+        (o.caricature("dense", -TAPS["dense"]), -0.1 * (TAPS["dense"] ** 2).mean(1)),
+        (o.interpolate(o.logit(0), o.logit(1), 0.25), OUTPUT[:, :2] @ jnp.array([0.75, 0.25])),
+        (o.interpolate(o.logit(0), o.logit(1), [0.0, 1.0]), jnp.array([3.0, 4.0])),
         (o.each([o.logit(0), -o.channel("dense", 1)]), jnp.array([3.0, -TAPS["dense"][1, 1]])),
         # Arithmetic; the sign of a difference has been got wrong elsewhere.
         (o.logit(0) - o.logit(1), OUTPUT[:, 0] - OUTPUT[:, 1]),
@@ -67,6 +99,53 @@ def test_diversity_is_least_for_equal_images():
     assert jnp.allclose(o.diversity("conv")(None, apart), 0)
 
 
+def test_alignment_is_highest_for_equal_images():
+    same = {"conv": jnp.repeat(TAPS["conv"][:1], 3, 0)}
+    assert (o.alignment("conv")(None, same) == 0).all()
+    steps = {"dense": jnp.array([[0.0, 0.0], [2.0, 0.0], [2.0, 4.0]])}
+    assert jnp.allclose(o.alignment("dense")(None, steps), jnp.array([-2.0, -5.0, -8.0]))
+    assert o.alignment("dense")(None, {"dense": jnp.ones((1, 7))}).tolist() == [0.0]
+
+
+def test_a_cosine_of_nothing_is_0_and_has_a_gradient():
+    dead = jnp.zeros((2, 4, 5, 6))
+    for objective in [
+        o.cosine("conv", jnp.ones(6)),
+        o.cosine("conv", jnp.zeros(6)),
+        o.direction("conv", jnp.ones(6), cosine_power=1.5),
+        o.caricature("conv", GIVEN, cosine_power=1.5),
+        o.caricature("conv", dead),
+    ]:
+        scores, pull_back = jax.vjp(partial(scored, objective), dead)
+        assert (scores == 0).all()
+        assert jnp.isfinite(pull_back(jnp.ones(2))[0]).all()
+
+
+def scored(objective, conv):
+    return objective(None, {"conv": conv})
+
+
+def test_given_activations_are_captured_ones():
+    """Feature inversion from `jv.capture`: nothing is nearer to an image than the image."""
+    weights = jax.random.normal(jax.random.key(3), (3, 5))
+    model = lambda x: jv.tap(jnp.tanh(x @ weights), "mixed").mean((1, 2))
+    x = jax.random.uniform(jax.random.key(4), (3, 4, 4, 3))
+    _, seen = jv.capture(model, x[:1], ["mixed"])
+    scores = jv.objectives.score(model, x, o.match("mixed", seen["mixed"]))[1]
+    assert scores[0] == 0
+    assert (scores[1:] < 0).all()
+
+
+@pytest.mark.parametrize("of", ["channel", "strongest", "feature_map", "direction", "cosine"])
+def test_the_image_axes_are_reduced_as_they_are(of):
+    """A reshape would hide from a rule on the jaxpr where in the image a value is."""
+    objective = getattr(o, of)("conv", jnp.ones(6) if of in ("direction", "cosine") else 1)
+    jaxpr = jax.make_jaxpr(partial(scored, objective))(TAPS["conv"])
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "reshape":
+            assert equation.invars[0].aval.size < TAPS["conv"].size
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -76,6 +155,11 @@ def test_diversity_is_least_for_equal_images():
         (lambda: o.logit(0)(TAPS["conv"], {}), r"class needs values of shape \(n, class\)"),
         (lambda: o.neuron("dense", 0, 0, 0)(None, TAPS), r"needs a layer of shape \(n, h, w, c\)"),
         (lambda: o.direction("dense", [1.0])(None, TAPS), "one entry for each of the 7 channels"),
+        (lambda: o.cosine("dense", [1.0])(None, TAPS), "one entry for each of the 7 channels"),
+        (
+            lambda: o.match("conv", GIVEN[0])(None, TAPS),
+            r"shape of 'conv', \(2, 4, 5, 6\), or 1 .* got \(4, 5, 6\)",
+        ),
     ],
 )
 def test_errors(wrong, message):
