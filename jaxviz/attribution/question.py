@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -14,11 +14,17 @@ from jaxtyping import ArrayLike, Float, Int
 from jaxviz.synthesis.objectives import Objective, logit
 from jaxviz.transform import as_argument
 
-__all__ = ["asked"]
+__all__ = ["Target", "Targets", "asked", "asked_several"]
+
+Target = Objective | int | Int[ArrayLike, " n"]
+"""A class, a class for each image, or an objective."""
+
+Targets = Target | Mapping[str, Target]
+"""One target, or several by name."""
 
 
 def asked(
-    model: Callable, x: Float[ArrayLike, "n h w c"], target: Objective | int | Int[ArrayLike, " n"]
+    model: Callable, x: Float[ArrayLike, "n h w c"], target: Target
 ) -> tuple[Callable, Float[jax.Array, "n h w c"], Objective]:
     """The model, input and target as arguments of a compiled function.
 
@@ -61,6 +67,23 @@ def asked(
                 f"unknown class {wrong[0]}; the model has {classes} classes, 0 to {classes - 1}."
             )
     return model, x, objective
+
+
+def asked_several(
+    model: Callable, x: Float[ArrayLike, "n h w c"], target: Targets
+) -> tuple[Callable, Float[jax.Array, "n h w c"], Objective | dict[str, Objective]]:
+    """As `asked`, for one target or for a dict of targets.
+
+    Raises:
+      ValueError: as `asked`, or the dict is empty.
+    """
+    if not isinstance(target, Mapping):
+        return asked(model, x, target)
+    if not target:
+        raise ValueError("target is an empty dict; name at least one objective.")
+    several = {name: asked(model, x, one) for name, one in target.items()}
+    model, x, _ = next(iter(several.values()))
+    return model, x, {name: objective for name, (_, _, objective) in several.items()}
 
 
 @jax.jit

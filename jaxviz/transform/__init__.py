@@ -2,6 +2,8 @@
 
 from jaxviz.transform.arguments import as_argument as as_argument
 from jaxviz.transform.backward import backward as backward
+from jaxviz.transform.incremental import Incremental as Incremental
+from jaxviz.transform.incremental import incremental as incremental
 from jaxviz.transform.pullbacks import fast_pullbacks as fast_pullbacks
 from jaxviz.transform.taps import capture as capture
 from jaxviz.transform.taps import edit as edit

@@ -1,11 +1,20 @@
 """Occlusion against a loop over positions, and its conservation."""
 
+import functools
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 import jaxviz as jv
+import ports
+from jaxviz.attribution import covering
+from jaxviz.attribution.borders import split_at_borders
+from jaxviz.attribution.occlusion import grid_of
+from jaxviz.transform import incremental
 
 
 def by_hand(model, x, k, window, stride, fill):
@@ -26,6 +35,7 @@ def by_hand(model, x, k, window, stride, fill):
     return score, label
 
 
+@pytest.mark.parametrize("engine", ["dense", "incremental", "auto"])
 @pytest.mark.parametrize("memory", [None, 100_000])
 @pytest.mark.parametrize(
     ("window", "stride", "fill"),
@@ -37,11 +47,10 @@ def by_hand(model, x, k, window, stride, fill):
         ((3, 3), (6, 6), np.linspace(-1, 1, 2304, dtype=np.float32).reshape(3, 16, 16, 3)),
     ],
 )
-def test_every_position_is_a_forward_pass(window, stride, fill, memory, small, images):
+def test_every_position_is_a_forward_pass(window, stride, fill, memory, engine, small, images):
     model, x, target = small(), images(3), [0, 3, 1]
-    maps = jv.occlusion(
-        model, x, jnp.array(target), window=window, stride=stride, fill=fill, memory=memory
-    )
+    options = {"window": window, "stride": stride, "fill": fill}
+    maps = jv.occlusion(model, x, jnp.array(target), engine=engine, memory=memory, **options)
     score, label = by_hand(model, x, target, window, stride, fill)
     whole = model(x)[jnp.arange(3), jnp.array(target)]
     # Batches of another size are summed in another order.
@@ -82,6 +91,109 @@ def test_an_objective_on_a_layer(small, images):
     assert jnp.allclose(maps.score[:, 0, 0], jnp.array([black[0, 1], black[1, 4]]), atol=1e-6)
 
 
+def test_several_targets_share_one_sweep(small, images):
+    model, x = small(), images(2)
+    targets = {
+        "class": jnp.array([2, 0]),
+        "map": jv.objectives.channel("relu2", 3),
+        "both": jv.objectives.probability(1) - 0.5 * jv.objectives.strongest("relu1", 4),
+    }
+    options = {"window": (4, 4), "stride": (5, 5)}
+    together = jv.occlusion(model, x, targets, **options)
+    for name, target in targets.items():
+        alone = jv.occlusion(model, x, target, **options)
+        assert jnp.allclose(together.drop[name], alone.drop, atol=1e-6)
+        assert jnp.allclose(together.to_pixels()[name], alone.to_pixels(), atol=1e-6)
+        assert jnp.array_equal(together.label, alone.label)
+    with pytest.raises(ValueError, match="target is an empty dict"):
+        jv.occlusion(model, x, {})
+
+
+def test_positions_near_the_border_run_apart_and_come_back_in_order():
+    """Deep enough for windows that are cut at the border to be worth programs of their own."""
+    model = Deep(nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(1), (2, 40, 48, 3))
+    options = {"window": (6, 5), "stride": (3, 4)}
+    grid = grid_of((40, 48), **options)
+    steps = incremental(model, x[:1]).explain((6, 5), starts=grid.starts, nearly_all=np.inf)
+    groups = split_at_borders(steps, grid.starts)
+    assert len(groups) == 4
+    every = sorted(box for group in groups for box in group.boxes)
+    assert every == list(range(len(grid.boxes)))
+    for group in groups:
+        assert all(box[0] in group.starts[0] for box in grid.boxes[list(group.boxes)].tolist())
+    maps = jv.occlusion(model, x, 1, engine="incremental", **options)
+    dense = jv.occlusion(model, x, 1, engine="dense", **options)
+    assert jnp.allclose(maps.score, dense.score, rtol=1e-5, atol=1e-6)
+    assert jnp.ptp(dense.drop) > 0.01
+    assert jnp.array_equal(maps.label, dense.label)
+
+
+class Deep(nnx.Module):
+    """Six convolutions that keep the size: a change grows by one pixel a side in each."""
+
+    def __init__(self, rngs):
+        widths = [3, 8, 8, 8, 8, 8, 8]
+        self.convs = nnx.List(
+            [nnx.Conv(a, b, (3, 3), rngs=rngs) for a, b in itertools.pairwise(widths)]
+        )
+        self.head = nnx.Linear(8, 4, rngs=rngs)
+
+    def __call__(self, x):
+        for conv in self.convs:
+            x = nnx.relu(conv(x))
+        return self.head(x.mean((1, 2)))
+
+
+def test_the_cheaper_engine_is_taken():
+    """A model that looks at the whole image at once has nothing to share."""
+    x = jax.random.normal(jax.random.key(1), (1, 40, 48, 3))
+    options = {"window": (6, 5), "stride": (3, 4)}
+    local = Deep(nnx.Rngs(0))
+    mixing = lambda x: local(jax.nn.softmax(x, (1, 2)))
+    for model, chosen in [(local, "incremental"), (mixing, "dense")]:
+        sweep = functools.partial(jv.occlusion, model, **options)
+        taken = {
+            engine: str(jax.make_jaxpr(functools.partial(sweep, target=1, engine=engine))(x))
+            for engine in ("auto", "dense", "incremental")
+        }
+        assert taken["auto"] == taken[chosen]
+        assert taken["dense"] != taken["incremental"]
+
+
+def test_another_image_class_and_fill_run_the_same_program(small, images):
+    traced = []
+    network, x = small(), images(2)
+
+    def model(x):
+        traced.append(x.shape)
+        return network(x)
+
+    options = {"window": (4, 4), "stride": (4, 4), "engine": "incremental"}
+    jv.occlusion(model, x, jnp.array([0, 1]), fill=jnp.zeros((16, 16, 3)), **options)
+    before = len(traced)
+    jv.occlusion(model, x + 1, jnp.array([3, 2]), fill=jnp.ones((16, 16, 3)), **options)
+    assert len(traced) == before > 0
+
+
+@pytest.mark.parametrize("engine", ["incremental", "dense"])
+def test_ten_thousand_positions_stay_within_a_gibibyte(engine):
+    """VGG-16 at full size: what the compiler allocates beside the weights and the image."""
+    budget = 1 << 30
+    model = nnx.eval_shape(lambda: ports.new("vgg16", rngs=nnx.Rngs(0)))
+    x = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
+    grid = grid_of((224, 224), window=(26, 26), stride=(2, 2))
+    assert len(grid.boxes) == 10_000
+    asked = (model, x, jv.objectives.logit(3), jnp.zeros((1, 1, 1, 1)), jnp.array(grid.boxes)[None])
+    options = {"size": grid.window, "reach": 1.0}
+    plan = covering._plan.eval_shape(
+        *asked, engine=engine, available=budget, starts=grid.starts, grid=True, **options
+    )
+    assert max(plan.batches) > 8
+    compiled = covering._run.lower(*asked, plan, **options).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes <= budget
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -91,8 +203,8 @@ def test_an_objective_on_a_layer(small, images):
         ({"stride": (4, 4, 4)}, "stride must be two positive ints"),
         ({"stride": 4}, "stride must be two positive ints"),
         ({"fill": jnp.zeros((3, 16, 3))}, r"fill must be .* \(16, 16, 3\); got \(3, 16, 3\)"),
-        ({"engine": "warp"}, "unknown engine 'warp'; choose one of: auto, dense"),
-        ({"memory": 1000}, r"memory must hold the activations of one image, .* bytes; got 1,000"),
+        ({"engine": "warp"}, "unknown engine 'warp'; choose one of: auto, incremental, dense"),
+        ({"memory": 1000}, r"memory must hold .* of one covered part, .* bytes; got 1,000"),
     ],
 )
 def test_options_that_do_not_fit(options, message, small, images):
