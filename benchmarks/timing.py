@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import jax
 
-__all__ = ["Row", "race"]
+__all__ = ["Contestant", "Row", "race", "seconds"]
 
 
 class Row(NamedTuple):
@@ -22,28 +22,40 @@ class Row(NamedTuple):
     ratio: float  # the median of (its time / ours) over the rounds: above 1, ours is faster
 
 
-def race(
-    case: str, contestants: Mapping[str, Callable[[], object]], *, items: int, rounds: int
-) -> list[Row]:
+class Contestant(NamedTuple):
+    """A function of nothing, and how many images, positions or steps one call handles.
+
+    JAX arrays that it returns are waited for.
+    """
+
+    run: Callable[[], object]
+    items: int
+
+
+def seconds(contestant: Contestant) -> float:
+    """How long one call takes now, for one item."""
+    start = time.perf_counter()
+    jax.block_until_ready(contestant.run())
+    return (time.perf_counter() - start) / contestant.items
+
+
+def race(case: str, contestants: Mapping[str, Contestant], *, rounds: int) -> list[Row]:
     """Runs each contestant once to warm up, then all of them in turns.
 
     Args:
       case: what is timed.
-      contestants: name -> function of nothing; the first is ours. JAX arrays that it returns are
-        waited for.
-      items: how many images or positions one run handles.
+      contestants: by name; the first is ours.
       rounds: how often each runs.
 
     Returns:
       A row for each contestant.
     """
     times: dict[str, list[float]] = {name: [] for name in contestants}
-    for turn in range(rounds + 1):
-        for name, run in contestants.items():
-            start = time.perf_counter()
-            jax.block_until_ready(run())
-            if turn:
-                times[name].append((time.perf_counter() - start) / items)
+    for contestant in contestants.values():
+        seconds(contestant)
+    for _ in range(rounds):
+        for name, contestant in contestants.items():
+            times[name].append(seconds(contestant))
     ours = next(iter(times.values()))
     return [
         Row(

@@ -13,7 +13,7 @@ from jaxviz.transform.incremental import Step
 __all__ = ["Group", "split_at_borders"]
 
 # Every group is a program of its own, and compiling it takes a few seconds.
-_LEAST_SAVING = 0.1
+_LEAST_SAVING = 0.05
 
 
 class Group(NamedTuple):
@@ -35,7 +35,7 @@ def split_at_borders(
 
     All positions of a group compute windows of one size, the largest that one of them needs. So
     the rows near the top and the bottom are taken together, and the columns near the left and the
-    right, where this saves a tenth of the work.
+    right, where this saves a twentieth of the work.
 
     Args:
       steps: what `Incremental.explain` says of the grid's windows.

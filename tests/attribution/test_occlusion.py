@@ -130,12 +130,12 @@ def test_positions_near_the_border_run_apart_and_come_back_in_order():
 
 
 class Deep(nnx.Module):
-    """Six convolutions that keep the size: a change grows by one pixel a side in each."""
+    """Six convolutions that keep the size: a change grows by two pixels a side in each."""
 
     def __init__(self, rngs):
         widths = [3, 8, 8, 8, 8, 8, 8]
         self.convs = nnx.List(
-            [nnx.Conv(a, b, (3, 3), rngs=rngs) for a, b in itertools.pairwise(widths)]
+            [nnx.Conv(a, b, (5, 5), rngs=rngs) for a, b in itertools.pairwise(widths)]
         )
         self.head = nnx.Linear(8, 4, rngs=rngs)
 
