@@ -12,8 +12,10 @@ from jaxviz.transform.incremental import Step
 
 __all__ = ["Group", "split_at_borders"]
 
-# Every group is a program of its own, and compiling it takes a few seconds.
+# Every group is a program of its own, and compiling it takes a few seconds: as long as some hundred
+# positions of a large network.
 _LEAST_SAVING = 0.05
+_FEWEST = 256
 
 
 class Group(NamedTuple):
@@ -35,7 +37,7 @@ def split_at_borders(
 
     All positions of a group compute windows of one size, the largest that one of them needs. So
     the rows near the top and the bottom are taken together, and the columns near the left and the
-    right, where this saves a twentieth of the work.
+    right, where there are many positions and this saves a twentieth of the work.
 
     Args:
       steps: what `Incremental.explain` says of the grid's windows.
@@ -44,6 +46,8 @@ def split_at_borders(
     Returns:
       One to four groups that hold every position once.
     """
+    if math.prod(map(len, starts)) < _FEWEST:
+        return (Group(tuple(range(math.prod(map(len, starts)))), starts),)
     lengths = [_lengths(steps, side, len(starts[side])) for side in range(2)]
     # Entries times work along the axes that no edit moves.
     weights = np.array(

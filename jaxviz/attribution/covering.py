@@ -44,7 +44,7 @@ class Answers(NamedTuple):
 @functools.partial(
     jax.tree_util.register_dataclass,
     data_fields=[],
-    meta_fields=["engine", "groups", "batches", "needed"],
+    meta_fields=["engine", "groups", "batch", "needed"],
 )
 @dataclass(frozen=True)
 class _Plan:
@@ -53,13 +53,13 @@ class _Plan:
     Attributes:
       engine: incremental or dense.
       groups: the parts that share a program, and where they begin.
-      batches: how many parts of each group run at one time.
+      batch: how many parts run at one time.
       needed: bytes for one part at a time.
     """
 
     engine: str
     groups: tuple[Group, ...]
-    batches: tuple[int, ...]
+    batch: int
     needed: int
 
 
@@ -146,7 +146,7 @@ def _plan(model, x, objectives, fill, parts, *, size, starts, grid, engine, avai
     image, example = _image(model, x, objectives, fill, 0), parts[0, 0]
     everything = Group(tuple(range(parts.shape[1])), starts)
     needed = live_bytes(jax.make_jaxpr(image.dense)(example))
-    dense = _Plan("dense", (everything,), (max(available // max(needed, 1), 1),), needed)
+    dense = _Plan("dense", (everything,), max(available // max(needed, 1), 1), needed)
     if engine == "dense" or parts.ndim == 4:
         return dense
     edited = incremental(image.answer, image.pixels)
@@ -157,20 +157,17 @@ def _plan(model, x, objectives, fill, parts, *, size, starts, grid, engine, avai
     )
     if engine == "auto" and windows > _WORTH_IT * whole:
         return dense
+    # The groups' windows are no larger than those of all together.
+    program = jax.make_jaxpr(image.incremental(edited, size, starts, reach))(example)
+    once = _bytes(program.consts) - _bytes(jax.tree.leaves((model, x, objectives, fill)))
+    each = max(live_bytes(program), 1)
+    if engine == "auto" and once + each > available:
+        return dense
     groups = (everything,)
     if grid and starts is not None:
         reached = edited.explain(size, starts=starts, reach=reach, nearly_all=math.inf)
         groups = split_at_borders(reached, starts)
-    batches, most = [], 0
-    for group in groups:
-        program = jax.make_jaxpr(image.incremental(edited, size, group.starts, reach))(example)
-        once = _bytes(program.consts) - _bytes(jax.tree.leaves((model, x, objectives, fill)))
-        each = live_bytes(program)
-        batches.append(max((available - once) // max(each, 1), 1))
-        most = max(most, max(once, 0) + each)
-    if engine == "auto" and most > available:
-        return dense
-    return _Plan("incremental", groups, tuple(batches), most)
+    return _Plan("incremental", groups, max((available - once) // each, 1), once + each)
 
 
 def _bytes(arrays: Any) -> int:
@@ -192,8 +189,8 @@ def _run(model, x, objectives, fill, parts, plan, *, size, reach):
             whole = edited.output
             runs = [image.incremental(edited, size, group.starts, reach) for group in plan.groups]
         found = [
-            _in_batches(run, own[np.array(group.boxes)], batch)
-            for run, group, batch in zip(runs, plan.groups, plan.batches, strict=True)
+            _in_batches(run, own[np.array(group.boxes)], plan.batch)
+            for run, group in zip(runs, plan.groups, strict=True)
         ]
         return whole, jax.tree.map(lambda *groups: jnp.concatenate(groups)[order], *found)
 
