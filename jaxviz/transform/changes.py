@@ -104,4 +104,4 @@ def _cut(value: Array, pieces: Mapping[int, Window], place: Place, fill: Any) ->
     if all(isinstance(start, int) for start in starts):
         stops = [start + size for start, size in zip(starts, sizes, strict=True)]
         return lax.slice(value, starts, stops)
-    return lax.dynamic_slice(value, starts, sizes)
+    return lax.dynamic_slice(value, [jnp.asarray(start, jnp.int32) for start in starts], sizes)

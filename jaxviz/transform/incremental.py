@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -61,8 +62,8 @@ class Incremental(NamedTuple):
 
     def __call__(
         self,
-        patch: Float[Array, "..."],
-        start: tuple[Int[Array, ""] | int, Int[Array, ""] | int] | Int[Array, "2"],
+        patch: Float[Array, "*axes"],
+        start: tuple[Int[Array, ""] | int, Int[Array, ""] | int] | Int[Array, " 2"],
         *,
         starts: tuple[Sequence[int], Sequence[int]] | None = None,
         reach: float = 1.0,
@@ -88,9 +89,10 @@ class Incremental(NamedTuple):
           ValueError: the patch does not fit into the input, a start cannot be, or `reach` is not
             in (0, 1].
         """
-        edit, place = self._edit(patch, start, starts)
-        change = edit._replace(new=_nan_unless(place[0] >= 0, place[1] >= 0, edit.new))
-        return self._walk(change, place, reach, NEARLY_ALL, [])
+        edit, place = self._edit(jnp.asarray(patch, self._input.dtype), start, starts)
+        known = (place[0] >= 0) & (place[1] >= 0)
+        output = self._walk(edit, place, reach, NEARLY_ALL, [])
+        return jax.tree.map(functools.partial(_nan_unless, known), output)
 
     def explain(
         self,
@@ -130,6 +132,14 @@ class Incremental(NamedTuple):
 
     def _edit(self, patch, start, starts) -> tuple[Changed, Place]:
         x = self._input
+        expected = list(x.shape)
+        for axis in self.axes:
+            expected[axis] = patch.shape[axis] if patch.ndim == x.ndim else 0
+        if tuple(expected) != patch.shape or 0 in expected:
+            raise ValueError(
+                f"a patch must be as the input {x.shape} along all axes but {self.axes}, "
+                f"got {patch.shape}."
+            )
         spans: dict[int, Span] = {}
         place = []
         for side, axis in enumerate(self.axes):
@@ -144,15 +154,8 @@ class Incremental(NamedTuple):
             spans[axis] = Span(side, low, low + size, extent)
             number = np.full(extent, -1, np.int32)
             number[low] = np.arange(low.size)
-            place.append(jnp.asarray(number).at[start[side]].get(mode="fill", fill_value=-1))
-        expected = [*x.shape]
-        for axis in self.axes:
-            expected[axis] = patch.shape[axis]
-        if tuple(expected) != patch.shape:
-            raise ValueError(
-                f"a patch must be as the input {x.shape} along all axes but {self.axes}, "
-                f"got {patch.shape}."
-            )
+            found = jnp.asarray(number).at[start[side]]
+            place.append(found.get(mode="fill", fill_value=-1, wrap_negative_indices=False))
         return Changed(patch, windows(spans), spans), (place[0], place[1])
 
     def _walk(self, edit, place, reach, nearly_all, steps) -> Any:
@@ -163,7 +166,7 @@ class Incremental(NamedTuple):
         spread: dict[core.Var, Any] = {}
         names = _next_names(jaxpr)
         for i, equation in enumerate(jaxpr.eqns):
-            if not any(_in(changed, atom) for atom in equation.invars):
+            if all(_known(changed, atom) is None for atom in equation.invars):
                 if equation.primitive.name == "broadcast_in_dim":
                     spread[equation.outvars[0]] = (
                         self._original(equation.invars[0]),
@@ -173,8 +176,8 @@ class Incremental(NamedTuple):
             operands = [
                 Operand(
                     self._original(atom),
-                    changed[atom] if _in(changed, atom) else None,
-                    spread[atom] if _in(spread, atom) else None,
+                    _known(changed, atom),
+                    _known(spread, atom),
                 )
                 for atom in equation.invars
             ]
@@ -197,27 +200,27 @@ class Incremental(NamedTuple):
                 )
             )
         outputs = [
-            Operand(self._original(atom), changed.get(atom)).cut({}, place)
-            if _in(changed, atom)
-            else self._original(atom)
+            Operand(self._original(atom), _known(changed, atom)).cut({}, place)
             for atom in jaxpr.outvars
         ]
         return jax.tree.unflatten(self.structure, outputs)
 
     def _original(self, atom: core.Var | core.Literal) -> Array:
-        return jnp.asarray(atom.val) if isinstance(atom, core.Literal) else self.values[atom]
+        if isinstance(atom, core.Literal):
+            return jnp.asarray(atom.val, getattr(atom.aval, "dtype", None))
+        return self.values[atom]
 
 
-def _in(known: Mapping[core.Var, Any], atom: core.Var | core.Literal) -> bool:
-    return not isinstance(atom, core.Literal) and atom in known
+def _known(values: Mapping[core.Var, Any], atom: core.Var | core.Literal) -> Any:
+    return None if isinstance(atom, core.Literal) else values.get(atom)
 
 
 def _brief(numbers: np.ndarray) -> str:
     return "no place" if not numbers.size else f"{numbers.min()} to {numbers.max()}"
 
 
-def _nan_unless(row_known, column_known, patch):
-    return jnp.where(row_known & column_known, patch, jnp.nan)
+def _nan_unless(known: Array, value: Array) -> Array:
+    return jnp.where(known, value, jnp.nan) if jnp.issubdtype(value.dtype, jnp.inexact) else value
 
 
 def _pass(equation, operands, results, reach, nearly_all) -> tuple[Passed, str]:
@@ -236,13 +239,11 @@ def _pass(equation, operands, results, reach, nearly_all) -> tuple[Passed, str]:
     )
     if isinstance(passed, Unreachable):
         return Passed({}, everything), passed.reason if had_windows else ""
-    shape = results[0].shape
     spans = {axis: span.within(reach) for axis, span in passed.spans.items()}
-    moving = windows(spans)
-    share = np.prod([window.size / shape[axis] for axis, window in moving.items()])
-    if moving and share >= nearly_all:
+    share = np.prod([span.window.size / span.extent for span in spans.values()])
+    if spans and share >= nearly_all:
         return passed._replace(spans={}), f"{share:.0%} of the map"
-    return passed._replace(spans=spans if moving else {}), ""
+    return passed._replace(spans=spans), ""
 
 
 def _next_names(jaxpr: core.Jaxpr) -> list[str]:
@@ -269,7 +270,9 @@ def _inline(equation, operands, found):
     return interpret(program, operands, Rules(rule=_inline, enters=lambda inner: False))[0]
 
 
-def incremental(f: Callable, x: Float[Array, "..."], *, axes: tuple[int, int] = (1, 2)) -> Incremental:
+def incremental(
+    f: Callable, x: Float[Array, "*axes"], *, axes: tuple[int, int] = (1, 2)
+) -> Incremental:
     """As `jax.linearize`, but for finite, local edits, and exact: `f(x)`, ready to be edited.
 
     A patch that replaces a small part of an image changes a small part of each layer; only this
@@ -282,7 +285,8 @@ def incremental(f: Callable, x: Float[Array, "..."], *, axes: tuple[int, int] = 
       axes: the axes of rows and columns.
 
     Returns:
-      A function of a patch and its place; `output` is `f(x)`.
+      A function of a patch and its place; `output` is `f(x)`. It can be differentiated, but without
+      custom derivatives: where a ReLU's input is exactly 0, its gradient is 1/2.
 
     Raises:
       TypeError: `f` cannot be traced with `x`.
@@ -299,6 +303,7 @@ def incremental(f: Callable, x: Float[Array, "..."], *, axes: tuple[int, int] = 
       occlusion-based deep CNN explanations, SIGMOD 2019: the idea, for three networks by hand.
     """
     x = jnp.asarray(x)
+    rows, columns = (axis % x.ndim for axis in axes)
     program, structure = trace(f, x)
     rules = Rules(rule=_inline, enters=lambda inner: False)
     flat, _ = trace(lambda x: interpret(program, [x], rules)[0], x)
@@ -313,4 +318,4 @@ def incremental(f: Callable, x: Float[Array, "..."], *, axes: tuple[int, int] = 
         outputs = evaluate(equation, *map(read, equation.invars))
         values.update(zip(equation.outvars, outputs, strict=True))
     output = jax.tree.unflatten(structure, [*map(read, jaxpr.outvars)])
-    return Incremental(output, flat, values, structure, axes)
+    return Incremental(output, flat, values, structure, (rows, columns))

@@ -11,13 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jax.extend import core
 from jaxtyping import Array
 
 from jaxviz.transform.changes import Changed, Place, region
-from jaxviz.transform.spans import Span, Spans, Window, joined
+from jaxviz.transform.spans import Spans, Window, joined
 
 __all__ = ["RULES", "Operand", "Passed", "Unreachable"]
 
@@ -40,6 +39,7 @@ class Operand(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Of the whole value."""
         return self.original.shape
 
     @property
@@ -96,9 +96,7 @@ def _bind(equation: core.JaxprEqn, *inputs: Array, **changes: Any) -> Sequence[A
 
 
 def _sized(windows: Windows, shape: Sequence[int]) -> tuple[int, ...]:
-    return tuple(
-        windows[axis].size if axis in windows else size for axis, size in enumerate(shape)
-    )
+    return tuple(windows[axis].size if axis in windows else size for axis, size in enumerate(shape))
 
 
 def _renamed(mapping: Mapping[int, Any], axes: Mapping[int, int]) -> dict[int, Any]:
@@ -139,12 +137,15 @@ def _convolution(equation, operands, results):
     where, filters, to = p["dimension_numbers"]
     sliding = {}
     for i, (axis, out) in enumerate(zip(where[2:], to[2:], strict=True)):
-        sliding[axis] = out, {
-            "window": kernel.shape[filters[i + 2]],
-            "stride": p["window_strides"][i],
-            "pad": p["padding"][i][0],
-            "dilation": p["rhs_dilation"][i],
-        }
+        sliding[axis] = (
+            out,
+            {
+                "window": kernel.shape[filters[i + 2]],
+                "stride": p["window_strides"][i],
+                "pad": p["padding"][i][0],
+                "dilation": p["rhs_dilation"][i],
+            },
+        )
     spans = {}
     for axis, span in image.spans.items():
         if axis == where[0]:
@@ -167,9 +168,7 @@ def _convolution(equation, operands, results):
             first = read[cut[0]]
             read[cut[0]] = first._replace(start=first.start - 1, size=first.size + 1)
             padding[list(sliding).index(cut[0])] = (-1, 0)
-        return _bind(
-            equation, image.cut(read, place), kernel.original, padding=tuple(padding)
-        )
+        return _bind(equation, image.cut(read, place), kernel.original, padding=tuple(padding))
 
     return Passed(spans, compute, math.prod(kernel.shape) // kernel.shape[filters[0]])
 
@@ -196,9 +195,7 @@ def _pooling(fill):
 
         def compute(windows, place):
             read = {axis: window.inputs(**options[axis]) for axis, window in windows.items()}
-            padding = [
-                (0, 0) if axis in windows else pad for axis, pad in enumerate(p["padding"])
-            ]
+            padding = [(0, 0) if axis in windows else pad for axis, pad in enumerate(p["padding"])]
             return _bind(
                 equation,
                 operand.cut(read, place, fill(operand.original.dtype)),
@@ -330,8 +327,7 @@ def _slice(equation, operands, results):
     p = equation.params
     strides = p["strides"] or (1,) * len(operand.shape)
     options = {
-        axis: {"stride": strides[axis], "pad": -p["start_indices"][axis]}
-        for axis in operand.spans
+        axis: {"stride": strides[axis], "pad": -p["start_indices"][axis]} for axis in operand.spans
     }
     spans = {
         axis: span.through(results[0].shape[axis], **options[axis])
@@ -361,9 +357,7 @@ def _pad(equation, operands, results):
     }
 
     def compute(windows, place):
-        read = {
-            axis: window.inputs(pad=configuration[axis][0]) for axis, window in windows.items()
-        }
+        read = {axis: window.inputs(pad=configuration[axis][0]) for axis, window in windows.items()}
         edges = [(0, 0, 0) if axis in windows else e for axis, e in enumerate(configuration)]
         return [lax.pad(operand.cut(read, place, value.original), value.original, edges)]
 

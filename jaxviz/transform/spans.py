@@ -1,4 +1,4 @@
-"""Which part of an axis an edit of the input can reach: interval arithmetic, known while tracing."""
+"""Which part of an axis an edit can reach: interval arithmetic, known while tracing."""
 
 from __future__ import annotations
 
