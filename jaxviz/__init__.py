@@ -25,10 +25,12 @@ from jaxviz.perturb import noise as noise
 
 # model -> image
 from jaxviz.synthesis import Maximized as Maximized
+from jaxviz.synthesis import blur_every as blur_every
 from jaxviz.synthesis import images as images
 from jaxviz.synthesis import maximize as maximize
 from jaxviz.synthesis import normalize_gradient as normalize_gradient
 from jaxviz.synthesis import objectives as objectives
+from jaxviz.synthesis import pyramid_scale as pyramid_scale
 from jaxviz.synthesis import regularizers as regularizers
 from jaxviz.synthesis import transforms as transforms
 

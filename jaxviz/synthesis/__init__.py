@@ -3,4 +3,6 @@
 from jaxviz.synthesis.ascent import Maximized as Maximized
 from jaxviz.synthesis.ascent import Trace as Trace
 from jaxviz.synthesis.ascent import maximize as maximize
+from jaxviz.synthesis.gradients import blur_every as blur_every
 from jaxviz.synthesis.gradients import normalize_gradient as normalize_gradient
+from jaxviz.synthesis.gradients import pyramid_scale as pyramid_scale

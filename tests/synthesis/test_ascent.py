@@ -120,7 +120,7 @@ def test_normalised_gradients_have_unit_length():
             assert jnp.allclose(a, b, rtol=1e-4)
     still, _ = unit.update([jnp.zeros((2, 3))], unit.init(None))
     assert (still[0] == 0).all()
-    with pytest.raises(ValueError, match="unknown norm 'l1'; choose one of: rms, l2"):
+    with pytest.raises(ValueError, match="unknown norm 'l1'; choose one of: rms, l2, std"):
         jv.normalize_gradient("l1")
 
 
