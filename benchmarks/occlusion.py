@@ -22,7 +22,8 @@ from jaxviz.attribution.occlusion import grid_of
 
 __all__ = ["run"]
 
-# Dense engines pay the same for every position, so that some hundred of them tell the price of all.
+# A dense engine pays the same for every position, whatever the window: some hundred of them tell
+# the price of all.
 _POSITIONS_A_SIDE = 9
 
 
@@ -99,7 +100,7 @@ def _model(
     for window in windows:
         few = max((size - window) // (_POSITIONS_A_SIDE - 1), 1)
         if peer is not None and best is None:
-            best = _best(console, name, peer, x, window, few)
+            best = _best(console, name, peer, x, few)
         for stride in strides:
             for memory in memories:
                 console.print(f"{name} {size} {window} {stride} {memory or ''}...", style="dim")
@@ -110,7 +111,7 @@ def _model(
                     "dense": _ours(model, x, window, few, "dense", budget),
                 }
                 if best is not None:
-                    contestants["captum"] = _captum(peer, x, window, few, **best[1])
+                    contestants["captum"] = _captum(peer, x, few, **best[1])
                 found = {row.contestant: row for row in race(name, contestants, rounds=rounds)}
                 needed = work(model, x, window=grid.window, starts=grid.starts)
                 theirs: Row | None = found.get("captum")
@@ -148,7 +149,7 @@ def _ours(
 
 
 def _captum(
-    peer: Any, x: jax.Array, window: int, stride: int, *, at_once: int, channels_last: bool
+    peer: Any, x: jax.Array, stride: int, *, at_once: int, channels_last: bool
 ) -> Contestant:
     import torch
     from captum.attr import Occlusion
@@ -160,6 +161,7 @@ def _captum(
         model = torch.compile(model)
     explainer = Occlusion(model)
     tensor = as_tensor(x).to(device, memory_format=layout)
+    window = stride  # captum asks for one that is no smaller
 
     def sweep():
         with torch.inference_mode():
@@ -176,7 +178,7 @@ def _captum(
 
 
 def _best(
-    console: Console, name: str, peer: Any, x: jax.Array, window: int, stride: int
+    console: Console, name: str, peer: Any, x: jax.Array, stride: int
 ) -> tuple[str, dict[str, Any]]:
     """captum's fastest setting, of one run each after a warm-up."""
     times = {}
@@ -184,8 +186,8 @@ def _best(
         for at_once in (1, 16, 64):
             options = {"at_once": at_once, "channels_last": channels_last}
             setting = f"{at_once} at once{', channels_last' * channels_last}"
-            contestant = _captum(peer, x, window, stride, **options)
-            seconds(contestant._replace(items=1)) if at_once > 1 else None
+            contestant = _captum(peer, x, stride, **options)
+            seconds(contestant)
             times[setting] = seconds(contestant), options
             console.print(f"captum {name} {setting}: {1e3 * times[setting][0]:.1f} ms", style="dim")
     fastest = min(times, key=lambda setting: times[setting][0])
