@@ -1,4 +1,4 @@
-"""`python -m benchmarks.memory`: what an occlusion sweep adds to the process at its peak (Linux)."""
+"""`python -m benchmarks.memory`: what an occlusion sweep adds to the process at most (Linux)."""
 
 from __future__ import annotations
 
