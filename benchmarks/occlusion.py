@@ -180,14 +180,13 @@ def _captum(
 def _best(
     console: Console, name: str, peer: Any, x: jax.Array, stride: int
 ) -> tuple[str, dict[str, Any]]:
-    """captum's fastest setting, of one run each after a warm-up."""
+    """captum's fastest setting, of one run each."""
     times = {}
     for channels_last in (False, True):
         for at_once in (1, 16, 64):
             options = {"at_once": at_once, "channels_last": channels_last}
             setting = f"{at_once} at once{', channels_last' * channels_last}"
             contestant = _captum(peer, x, stride, **options)
-            seconds(contestant)
             times[setting] = seconds(contestant), options
             console.print(f"captum {name} {setting}: {1e3 * times[setting][0]:.1f} ms", style="dim")
     fastest = min(times, key=lambda setting: times[setting][0])
