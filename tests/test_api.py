@@ -98,7 +98,7 @@ ALLOWED = {
 
 @pytest.mark.parametrize("package", ALLOWED)
 def test_who_imports_whom(package):
-    for path in (ROOT / "jaxviz" / package).glob("*.py"):
+    for path in (ROOT / "jaxviz" / package).rglob("*.py"):
         text = path.read_text()
         imported = set(re.findall(r"^\s*(?:from|import) jaxviz\.(\w+)", text, re.M))
         imported |= set(re.findall(r"^\s*from jaxviz import (\w+)", text, re.M))

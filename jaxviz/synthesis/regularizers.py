@@ -8,7 +8,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-__all__ = ["Regularizer", "l2", "total_variation"]
+__all__ = ["Regularizer", "alpha_norm", "l2", "total_variation"]
 
 Regularizer = Callable[[Float[Array, "n h w c"]], Float[Array, " n"]]
 
@@ -59,3 +59,33 @@ def l2(weight: float) -> Regularizer:
       Simonyan, Vedaldi, Zisserman, Deep inside convolutional networks, 2014, section 2.
     """
     return lambda images: weight * jnp.mean((images - 0.5) ** 2, (1, 2, 3))
+
+
+@functools.cache
+def alpha_norm(weight: float, alpha: float = 6.0) -> Regularizer:
+    """The mean of the distance from mid-grey to a high power, times `weight`.
+
+    The higher the power, the freer are ordinary colours, and the dearer the few that stick out.
+
+    Args:
+      weight: in the objective's units; an image of black and white alone pays `weight`.
+      alpha: the power, above 1.
+
+    Returns:
+      A function of images, one penalty for each.
+
+    Raises:
+      ValueError: `alpha` is not above 1.
+
+    Example:
+      >>> import jax.numpy as jnp, jaxviz as jv
+      >>> image = jnp.array([[0.0, 1.0], [0.5, 0.5]]).reshape(1, 2, 2, 1)
+      >>> jv.regularizers.alpha_norm(2.0)(image).tolist()
+      [1.0]
+
+    References:
+      Mahendran & Vedaldi, Understanding deep image representations by inverting them, 2015.
+    """
+    if alpha <= 1:
+        raise ValueError(f"alpha must be above 1, got {alpha}.")
+    return lambda images: weight * jnp.mean(jnp.abs(2 * images - 1) ** alpha, (1, 2, 3))

@@ -5,7 +5,9 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from jax.tree_util import Partial
 
 import jaxviz as jv
 
@@ -73,6 +75,25 @@ def test_random_starts_differ_and_have_gradients(name):
         assert jnp.isfinite(leaf).all()
         assert (leaf[jnp.array([0, 2])] == 0).all()
     assert sum(jnp.abs(leaf).sum() for leaf in jax.tree.leaves(gradient)) > 0
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_an_ascent_finds_a_given_pattern(name):
+    """Which the random start does not resemble, and which asks for no other mean colour."""
+    pattern = jv.gaussian_blur(jax.random.normal(jax.random.key(5), (2, 9, 12, 3)), 1.5)
+    pattern = pattern - pattern.mean((1, 2), keepdims=True)
+    found = jv.maximize(
+        Partial(lambda pattern, x: jnp.einsum("nhwc,khwc->nk", x, pattern), pattern),
+        jv.objectives.logit([0, 1]),
+        key=jax.random.key(0),
+        image=ALL[name]((9, 12)),
+        optimizer=optax.chain(jv.normalize_gradient(), optax.sgd(0.02, momentum=0.9)),
+        transforms=(),
+        steps=60,
+    )
+    for image, wanted in zip(found.image, pattern, strict=True):
+        assert jnp.corrcoef(image.ravel(), wanted.ravel())[0, 1] > 0.5
+    assert (found.trace.score[:, -1] > found.trace.score[:, 0]).all()
 
 
 @pytest.mark.parametrize("name", ALL)
