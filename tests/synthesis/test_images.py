@@ -10,6 +10,7 @@ import pytest
 from jax.tree_util import Partial
 
 import jaxviz as jv
+from jaxviz.synthesis.images.networks import arctan
 
 SIZES = [(16, 24), (15, 9), (1, 5)]
 SIGMOIDS = {
@@ -213,7 +214,8 @@ def test_a_cppn_gives_the_same_picture_at_another_size():
 def test_a_cppn_is_its_formula():
     image = jv.images.cppn((3, 5), width=4, depth=2)
     parameters = image.init(jax.random.key(0), 1)
-    for layer in parameters:
+    for layer in parameters:  # angles of all sizes
+        layer["weights"] *= 3
         layer["bias"] += 0.1
     row, column = 1, 4
     values = np.array([0.0, 2.0]) * 2 * np.sqrt(3) / 5
@@ -223,6 +225,12 @@ def test_a_cppn_is_its_formula():
     last = parameters[-1]
     expected = jax.nn.sigmoid(values @ last["weights"][0] + last["bias"][0])
     assert np.allclose(image.decode(parameters)[0, row, column], expected, atol=1e-5)
+
+
+def test_a_cppns_arctangent_and_its_derivative():
+    x = jnp.concatenate([jnp.linspace(-8, 8, 1001), jnp.array([-1e6, 1e-20, 1e6])])
+    assert np.allclose(arctan(x), np.arctan(x), atol=5e-7)
+    assert np.allclose(jax.vmap(jax.grad(arctan))(x), 1 / (1 + np.asarray(x) ** 2), atol=1e-6)
 
 
 @pytest.mark.parametrize(

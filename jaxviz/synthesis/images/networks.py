@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxviz.synthesis.images.parameterization import Parameterization, rows_and_columns
 
-__all__ = ["cppn"]
+__all__ = ["arctan", "cppn"]
 
 
 @functools.cache
@@ -84,5 +84,22 @@ def _places(rows: int, columns: int) -> Float[np.ndarray, "pixels 2"]:
 def _activation(values: Array) -> Array:
     # An odd and an even function, so that both edges and blobs come easily; both over their root
     # mean square for normal values, so that depth neither fades nor blows up.
-    bent = jnp.arctan(values)
+    bent = arctan(values)
     return jnp.concatenate([bent / 0.67, bent**2 / 0.6], -1)
+
+
+@jax.custom_jvp
+def arctan(x: Float[Array, "*n"]) -> Float[Array, "*n"]:
+    """As `jnp.arctan`, to 5e-7."""
+    # XLA on a CPU computes one arctangent at a time, which would be nine tenths of an image's cost.
+    # Halving the angle three times brings the tangent below 0.2, where five terms of the series do.
+    for _ in range(3):
+        x = x / (1 + jnp.sqrt(1 + x**2))
+    square = x**2
+    return 8 * x * (1 - square * (1 / 3 - square * (1 / 5 - square * (1 / 7 - square / 9))))
+
+
+@arctan.defjvp
+def _arctan_tangent(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (x,), (tangent,) = primals, tangents
+    return arctan(x), tangent / (1 + x**2)
