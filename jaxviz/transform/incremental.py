@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -15,8 +16,10 @@ from jaxtyping import Array, Float, Int
 
 from jaxviz.transform.changes import Changed, Place
 from jaxviz.transform.interpret import Rules, evaluate, interpret, opened, trace
-from jaxviz.transform.propagation import RULES, Operand, Passed, Unreachable
+from jaxviz.transform.operands import Operand, Passed, Unreachable
+from jaxviz.transform.propagation import RULES
 from jaxviz.transform.spans import Span, Spans, windows
+from jaxviz.transform.work import multiplications
 
 __all__ = ["Incremental", "Step", "incremental"]
 
@@ -35,7 +38,7 @@ class Step(NamedTuple):
       window: of what is computed anew.
       reason: why that is everything, from here on; "" where the rule says nothing.
       spans: what can differ, by axis, for each place of the edit; as a whole along other axes.
-      work: multiplications that make one entry of the result; 0 but for convolutions and products.
+      work: multiplications for the whole result, see `multiplications`.
     """
 
     layer: str
@@ -47,18 +50,21 @@ class Step(NamedTuple):
     work: int
 
 
-class Incremental(NamedTuple):
+@dataclass(frozen=True)
+class Incremental:
     """A function at one input, ready to be evaluated at inputs that differ from it in one place.
+
+    Functions under `jax.jit` close over it; make it inside of them, so that it is compiled too.
 
     Attributes:
       output: the function's value at the input.
     """
 
     output: Any
-    program: core.ClosedJaxpr
-    values: Mapping[core.Var, Array]
-    structure: Any
-    axes: tuple[int, int]
+    _program: core.ClosedJaxpr
+    _values: Mapping[core.Var, Array]
+    _structure: Any
+    _axes: tuple[int, int]
 
     def __call__(
         self,
@@ -78,7 +84,7 @@ class Incremental(NamedTuple):
             no recompilation.
           starts: the rows and the columns where patches may begin, known while tracing; by default
             all. A few that are alike (all at a border, or all at multiples of 8) need smaller
-            windows. A start that is not among them makes the result NaN.
+            windows. A start that is not among them makes a floating-point result NaN.
           reach: the largest share of an axis that an edit may change in any value; what lies
             further out keeps its original value. 1 is exact.
 
@@ -116,7 +122,7 @@ class Incremental(NamedTuple):
         steps: list[Step] = []
         x = self._input
         shape = list(x.shape)
-        for axis, length in zip(self.axes, size, strict=True):
+        for axis, length in zip(self._axes, size, strict=True):
             shape[axis] = length
 
         def run(patch):
@@ -128,21 +134,21 @@ class Incremental(NamedTuple):
 
     @property
     def _input(self) -> Array:
-        return self.values[opened(self.program)[0].invars[0]]
+        return self._values[opened(self._program)[0].invars[0]]
 
     def _edit(self, patch, start, starts) -> tuple[Changed, Place]:
         x = self._input
         expected = list(x.shape)
-        for axis in self.axes:
+        for axis in self._axes:
             expected[axis] = patch.shape[axis] if patch.ndim == x.ndim else 0
         if tuple(expected) != patch.shape or 0 in expected:
             raise ValueError(
-                f"a patch must be as the input {x.shape} along all axes but {self.axes}, "
+                f"a patch must be as the input {x.shape} along all axes but {self._axes}, "
                 f"got {patch.shape}."
             )
         spans: dict[int, Span] = {}
         place = []
-        for side, axis in enumerate(self.axes):
+        for side, axis in enumerate(self._axes):
             extent, size = x.shape[axis], patch.shape[axis]
             possible = range(extent - size + 1) if starts is None else starts[side]
             low = np.asarray(possible, int)
@@ -161,7 +167,7 @@ class Incremental(NamedTuple):
     def _walk(self, edit, place, reach, nearly_all, steps) -> Any:
         if not 0 < reach <= 1:
             raise ValueError(f"reach must be in (0, 1], got {reach}.")
-        jaxpr, _ = opened(self.program)
+        jaxpr, _ = opened(self._program)
         changed: dict[core.Var, Changed] = {jaxpr.invars[0]: edit}
         spread: dict[core.Var, Any] = {}
         names = _next_names(jaxpr)
@@ -181,7 +187,9 @@ class Incremental(NamedTuple):
                 )
                 for atom in equation.invars
             ]
-            results = [self.values[v] for v in equation.outvars]
+            if not equation.outvars:  # a callback, which has seen the original
+                continue
+            results = [self._values[v] for v in equation.outvars]
             passed, reason = _pass(equation, operands, results, reach, nearly_all)
             moving = windows(passed.spans)
             for v, new in zip(equation.outvars, passed.compute(moving, place), strict=True):
@@ -196,19 +204,19 @@ class Incremental(NamedTuple):
                     window,
                     reason,
                     passed.spans,
-                    passed.work,
+                    multiplications(equation),
                 )
             )
         outputs = [
             Operand(self._original(atom), _known(changed, atom)).cut({}, place)
             for atom in jaxpr.outvars
         ]
-        return jax.tree.unflatten(self.structure, outputs)
+        return jax.tree.unflatten(self._structure, outputs)
 
     def _original(self, atom: core.Var | core.Literal) -> Array:
         if isinstance(atom, core.Literal):
             return jnp.asarray(atom.val, getattr(atom.aval, "dtype", None))
-        return self.values[atom]
+        return self._values[atom]
 
 
 def _known(values: Mapping[core.Var, Any], atom: core.Var | core.Literal) -> Any:
@@ -240,7 +248,7 @@ def _pass(equation, operands, results, reach, nearly_all) -> tuple[Passed, str]:
     if isinstance(passed, Unreachable):
         return Passed({}, everything), passed.reason if had_windows else ""
     spans = {axis: span.within(reach) for axis, span in passed.spans.items()}
-    share = np.prod([span.window.size / span.extent for span in spans.values()])
+    share = np.prod([span.window.size / max(span.extent, 1) for span in spans.values()])
     if spans and share >= nearly_all:
         return passed._replace(spans={}), f"{share:.0%} of the map"
     return passed._replace(spans=spans), ""
@@ -266,7 +274,7 @@ _INLINED = {
 def _inline(equation, operands, found):
     if equation.primitive not in _INLINED:
         return None
-    (program, *_) = core.jaxprs_in_params(equation.params)
+    program = equation.params["jaxpr" if "jaxpr" in equation.params else "call_jaxpr"]
     return interpret(program, operands, Rules(rule=_inline, enters=lambda inner: False))[0]
 
 
@@ -286,10 +294,13 @@ def incremental(
 
     Returns:
       A function of a patch and its place; `output` is `f(x)`. It can be differentiated, but without
-      custom derivatives: where a ReLU's input is exactly 0, its gradient is 1/2.
+      custom derivatives: where a ReLU's input is exactly 0, its gradient is 1/2. Sums over the
+      image are updated by what the patch adds to them, so that rounding is relative to the
+      original's sums, and an infinity or NaN of the original stays in them.
 
     Raises:
       TypeError: `f` cannot be traced with `x`.
+      ValueError: `axes` are not two axes of `x`.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -303,6 +314,8 @@ def incremental(
       occlusion-based deep CNN explanations, SIGMOD 2019: the idea, for three networks by hand.
     """
     x = jnp.asarray(x)
+    if any(not -x.ndim <= axis < x.ndim for axis in axes) or axes[0] % x.ndim == axes[1] % x.ndim:
+        raise ValueError(f"axes must be two of the input's {x.ndim} axes, got {axes}.")
     rows, columns = (axis % x.ndim for axis in axes)
     program, structure = trace(f, x)
     rules = Rules(rule=_inline, enters=lambda inner: False)

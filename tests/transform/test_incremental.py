@@ -1,6 +1,6 @@
 """Edits of one input against the model evaluated anew, for every way a change can spread."""
 
-import functools
+from functools import partial
 
 import equinox
 import jax
@@ -16,10 +16,11 @@ from jax.tree_util import Partial
 import jaxviz as jv
 import ports
 from jaxviz.transform.incremental import incremental
+from ports.registry import entry
 from ports.resnet import Bottleneck
 
-# Programs here run once: compiling them is what takes time.
-run_once = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+# Programs here run a few times: compiling them is what takes time.
+unoptimized = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def float64():
 
 
 def normal(*shape, seed=0, dtype=None):
-    return jax.random.normal(jax.random.key(seed), shape, dtype)
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), dtype)
 
 
 def places(extents, size):
@@ -75,7 +76,7 @@ def largest_error(f, x, size=(3, 4), axes=(1, 2), at=None, **options):
     at = places([x.shape[axis] for axis in axes], size) if at is None else np.array(at)
     patches = patches_of(x, size, len(at), axes)
 
-    @run_once
+    @unoptimized
     def both(x, patches, at):
         edited = incremental(f, x, axes=axes)
         found = jax.vmap(lambda patch, start: edited(patch, start, **options))(patches, at)
@@ -84,36 +85,37 @@ def largest_error(f, x, size=(3, 4), axes=(1, 2), at=None, **options):
     return error(*both(x, patches, at))
 
 
-def port(name):
-    return lambda: ports.load(name, key=jax.random.key(0), num_classes=10)
-
-
-def shallow(kind, *args, **options):
-    """A net with fewer blocks of a kind than the paper's: the others repeat what these do."""
-
-    def build():
-        model = kind(*args, **options, num_classes=10, rngs=nnx.Rngs(0))
-        model.eval()
-        return model
-
-    return build
-
-
+# By name, or with fewer blocks than the paper's where the others repeat what these do.
 PORTS = {
-    "alexnet": port("alexnet"),
-    "zfnet": port("zfnet"),
-    "vgg11": port("vgg11"),
-    "vgg11_bn": port("vgg11_bn"),
-    "resnet18": port("resnet18"),
-    "resnet50": shallow(ports.ResNet, Bottleneck, (2, 1, 1, 1)),
-    "resnext50": shallow(ports.ResNet, Bottleneck, (2, 1, 1, 1), groups=32, base_width=4),
-    "wide_resnet50": shallow(ports.ResNet, Bottleneck, (2, 1, 1, 1), base_width=128),
-    "densenet": shallow(ports.DenseNet, 32, (3, 2, 2, 2)),
-    "googlenet": port("googlenet"),
-    "shapes-plain": port("shapes-plain"),
-    "shapes-residual": port("shapes-residual"),
-    "shapes-dense": port("shapes-dense"),
+    "alexnet": entry("alexnet").build,
+    "zfnet": entry("zfnet").build,
+    "vgg11": entry("vgg11").build,
+    "vgg11_bn": entry("vgg11_bn").build,
+    "resnet18": entry("resnet18").build,
+    "resnet50": partial(ports.ResNet, Bottleneck, (2, 1, 1, 1)),
+    "resnext50": partial(ports.ResNet, Bottleneck, (2, 1, 1, 1), groups=32, base_width=4),
+    "wide_resnet50": partial(ports.ResNet, Bottleneck, (2, 1, 1, 1), base_width=128),
+    "densenet": partial(ports.DenseNet, 32, (3, 2, 2, 2)),
+    "googlenet": entry("googlenet").build,
+    "shapes-plain": entry("shapes-plain").build,
+    "shapes-residual": entry("shapes-residual").build,
+    "shapes-dense": entry("shapes-dense").build,
 }
+
+
+def built(name, dtype):
+    """With weights of He's variances, from few random numbers: a hundred million take seconds."""
+    numbers = np.random.default_rng(0).normal(size=1_000_003).astype(dtype)
+
+    def weights(path, leaf):
+        if leaf.ndim < 2:
+            one = any(key in jax.tree_util.keystr(path) for key in ("scale", "var"))
+            return jnp.full(leaf.shape, float(one), dtype)
+        return jnp.asarray(np.resize(numbers * (2 / np.prod(leaf.shape[:-1])) ** 0.5, leaf.shape))
+
+    model = nnx.eval_shape(lambda: PORTS[name](num_classes=10, rngs=nnx.Rngs(0)))
+    model.eval()
+    return jax.tree_util.tree_map_with_path(weights, model)
 
 
 def errors_of_layers(model, x, size):
@@ -121,7 +123,7 @@ def errors_of_layers(model, x, size):
     at = places(x.shape[1:3], size)[::2]
     patches = patches_of(x, size, len(at), (1, 2))
 
-    @run_once
+    @unoptimized
     def both(model, x, patches, at):
         f = lambda x: jv.capture(model, x, names)
         found = jax.vmap(incremental(f, x))(patches, at)
@@ -134,15 +136,16 @@ def errors_of_layers(model, x, size):
     return error(logits, expected), error(layers, expected_layers)
 
 
-@pytest.mark.parametrize("name", PORTS)
+@pytest.mark.parametrize("name", [name for name in PORTS if name != "vgg11"])
 def test_ports_are_exact_in_every_layer(name, float64):
-    model = jax.tree.map(lambda leaf: leaf.astype(float), PORTS[name]())
-    assert max(errors_of_layers(model, normal(1, 64, 64, 3), (5, 3))) <= 1e-12
+    x = normal(1, 64, 64, 3)
+    assert max(errors_of_layers(built(name, np.float64), x, (5, 3))) <= 1e-12
 
 
-@pytest.mark.parametrize("name", ["vgg11", "resnet18", "shapes-residual", "shapes-dense"])
+@pytest.mark.parametrize("name", ["vgg11", "resnet18", "shapes-dense"])
 def test_ports_are_exact_in_float32(name):
-    assert max(errors_of_layers(PORTS[name](), normal(1, 64, 64, 3), (5, 3))) <= 1e-5
+    x = normal(1, 64, 64, 3)
+    assert max(errors_of_layers(built(name, np.float32), x, (5, 3))) <= 1e-5
 
 
 def convolution(x, *, size=(3, 3), out=6, groups=1, seed=3, **options):
@@ -172,9 +175,9 @@ def pool(x, start, combine, window=(3, 3), stride=(2, 2), padding="VALID", dilat
     )
 
 
-max_pool = functools.partial(pool, start=-np.inf, combine=lax.max)
-min_pool = functools.partial(pool, start=np.inf, combine=lax.min)
-sum_pool = functools.partial(pool, start=0, combine=lax.add)
+max_pool = partial(pool, start=-np.inf, combine=lax.max)
+min_pool = partial(pool, start=np.inf, combine=lax.min)
+sum_pool = partial(pool, start=0, combine=lax.add)
 
 
 def mean_over_what_is_there(x):
@@ -226,7 +229,7 @@ def either(x):
 
 @jax.custom_vjp
 def rounded(x):
-    return 8 * x
+    return 8 * x + jnp.asarray(np.arange(6.0))
 
 
 rounded.defvjp(lambda x: (rounded(x), None), lambda _, g: (g,))
@@ -234,7 +237,7 @@ rounded.defvjp(lambda x: (rounded(x), None), lambda _, g: (g,))
 
 @jax.custom_jvp
 def clipped(x):
-    return jnp.clip(x, -1, 1)
+    return jnp.clip(x, -1, jnp.asarray(np.arange(6.0)))
 
 
 clipped.defjvp(lambda x, t: (clipped(*x), t[0]))
@@ -329,7 +332,7 @@ FUNCTIONS = {
     "jit in jit": jax.jit(lambda x: jax.jit(convolution)(jnp.tanh(x))),
     "custom_jvp": lambda x: clipped(convolution(x)),
     "custom_vjp": lambda x: rounded(convolution(x)),
-    "checkpoint": jax.checkpoint(lambda x: jnp.tanh(convolution(x))),
+    "checkpoint": jax.checkpoint(lambda x: jnp.tanh(convolution(x) + np.arange(6.0))),
     "several outputs": lambda x: {
         "map": convolution(x),
         "rest": (x.sum(), x[0, 0, 0], jnp.arange(3)),
@@ -416,7 +419,7 @@ def layer(x, kind, window, stride, dilation, low, high, groups):
     read = [(w - 1) * d + 1 for w, d in zip(window, dilation, strict=True)]
     left = [e + sum(p) for e, p in zip(x.shape[1:3], padding, strict=True)]
     fits = all(a >= b for a, b in zip(left, read, strict=True))
-    conv = functools.partial(convolution, size=window, out=4, groups=groups, rhs_dilation=dilation)
+    conv = partial(convolution, size=window, out=4, groups=groups, rhs_dilation=dilation)
     if kind in POOLS and fits:
         padding = tuple((max(p, 0), max(q, 0)) for p, q in padding)
         options = {"window": window, "stride": stride, "padding": padding, "dilation": dilation}
@@ -441,7 +444,7 @@ def layer(x, kind, window, stride, dilation, low, high, groups):
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(
-    layers=st.lists(LAYERS, min_size=1, max_size=4),
+    layers=st.lists(LAYERS, min_size=1, max_size=3),
     extents=st.tuples(st.integers(9, 24), st.integers(9, 24)),
     size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
 )
@@ -493,12 +496,12 @@ def test_another_place_needs_no_compilation():
         traced.append("f")
         return network(x)
 
-    @jax.jit
+    @unoptimized
     def at(patch, start):
         traced.append("edit")
         return edited(patch, start)
 
-    dense = jax.jit(lambda patch, start: network(written(x, patch, start, (1, 2))))
+    dense = unoptimized(lambda patch, start: network(written(x, patch, start, (1, 2))))
     edited = incremental(f, x)
     for start in [(0, 0), (3, 7), (9, 1), np.array([4, 2])]:
         start = tuple(map(jnp.int32, start))
@@ -577,7 +580,7 @@ def test_it_composes_with_jit_vmap_and_grad(float64):
     at = jnp.array([(0, 0), (1, 8), (10, 3), (5, 5)])
 
     def of_edit(f):
-        return jax.jit(jax.vmap(jax.value_and_grad(lambda *edit: (f(*edit) ** 2).sum())))
+        return unoptimized(jax.vmap(jax.value_and_grad(lambda *edit: (f(*edit) ** 2).sum())))
 
     edited = of_edit(incremental(network, x))
     dense = of_edit(lambda *edit: network(written(x, *edit, (1, 2))))
@@ -588,7 +591,7 @@ def test_the_original_can_be_differentiated_too(float64):
     x, patch, start = normal(1, 13, 12, 3), normal(1, 3, 4, 3, seed=2), jnp.array([1, 8])
     edited = jax.grad(lambda x: (incremental(network, x)(patch, start) ** 2).sum())
     dense = jax.grad(lambda x: (network(written(x, patch, start, (1, 2))) ** 2).sum())
-    assert error(*jax.jit(lambda x: (edited(x), dense(x)))(x)) <= 1e-12
+    assert error(*unoptimized(lambda x: (edited(x), dense(x)))(x)) <= 1e-12
 
 
 @pytest.mark.parametrize(
