@@ -61,7 +61,7 @@ def work(
 
     jax.eval_shape(note, x)
     for step in steps:
-        own = step.work * math.prod(step.shape)
+        own = float(step.work)
         dense += own
         for span in step.spans.values():
             own *= float((span.high - span.low).mean()) / span.extent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -26,6 +26,8 @@ class OcclusionError(NamedTuple):
       mean: mean of |approximate - exact|, in the target's units.
       largest: the largest one in the sample.
       relative: the largest one over the range of the exact drops in the sample.
+
+    The labels have no estimate: between computed positions they are those of the nearest one.
     """
 
     mean: Float[Array, " n"]
@@ -69,8 +71,9 @@ def approximate_occlusion(
       the others, where the map varies most; between them it is interpolated. `coarse=1` is off.
     - `reach`: a change goes no further than this share of each layer's map, around its middle, so
       that deep layers cost less. 1 is off.
-    - `dtype`: weights and input in `jnp.bfloat16`, for devices that are faster with it. (TF32 on a
-      GPU is JAX's own setting: `with jax.default_matmul_precision("tensorfloat32")`.)
+    - `dtype`: weights and input in `jnp.bfloat16`, for devices that are faster with it; a model
+      that names the type it computes in keeps to that. (TF32 on a GPU is JAX's own setting:
+      `with jax.default_matmul_precision("tensorfloat32")`.)
 
     Args:
       model: a callable pytree.
@@ -91,8 +94,8 @@ def approximate_occlusion(
       The maps, and their error on the sample.
 
     Raises:
-      ValueError: `coarse` or `sample` is not positive, `fraction` not in [0, 1], `reach` not in
-        (0, 1]; or as in `jv.occlusion`.
+      ValueError: `coarse` < 1, `sample` < 2, `fraction` not in [0, 1], `reach` not in (0, 1], or
+        `dtype` not of floating point; or as in `jv.occlusion`.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxviz as jv
@@ -107,8 +110,14 @@ def approximate_occlusion(
       occlusion-based deep CNN explanations, 2019, section 5: the projective field's threshold, and
       drilling down (there where the drop is largest).
     """
-    if coarse < 1 or sample < 1:
-        raise ValueError(f"coarse and sample must be positive, got {coarse} and {sample}.")
+    if isinstance(target, Mapping):
+        raise ValueError("target must be one target, got a dict; call once for each of them.")
+    if coarse < 1 or sample < 2:
+        raise ValueError(
+            f"coarse must be at least 1 and sample at least 2, got {coarse} and {sample}."
+        )
+    if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(f"dtype must be a floating-point type, got {jnp.dtype(dtype)}.")
     if not 0 <= fraction <= 1:
         raise ValueError(f"fraction must be in [0, 1], got {fraction}.")
     if not 0 < reach <= 1:
@@ -137,7 +146,8 @@ def approximate_occlusion(
     drop: Any = maps.drop
     off = jnp.abs(drop.reshape(n, count)[:, chosen] - true)
     scale = jnp.ptp(true, axis=1)
-    relative = jnp.where(scale > 0, off.max(1) / jnp.where(scale > 0, scale, 1), 0)
+    # Infinite where a sample without any range is missed: nothing is known of the range then.
+    relative = jnp.where(off.max(1) == 0, 0, off.max(1) / scale)
     return Approximation(maps, OcclusionError(off.mean(1), off.max(1), relative))
 
 

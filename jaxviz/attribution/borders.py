@@ -49,15 +49,7 @@ def split_at_borders(
     if math.prod(map(len, starts)) < _FEWEST:
         return (Group(tuple(range(math.prod(map(len, starts)))), starts),)
     lengths = [_lengths(steps, side, len(starts[side])) for side in range(2)]
-    # Entries times work along the axes that no edit moves.
-    weights = np.array(
-        [
-            (step.work + 1)
-            * math.prod(step.shape)
-            / math.prod(s.extent for s in step.spans.values())
-            for step in steps
-        ]
-    )
+    weights = np.array([_per_place(step) for step in steps])
     classes = [_classes(lengths[side], weights * lengths[1 - side].mean(1)) for side in range(2)]
     return tuple(
         Group(
@@ -69,8 +61,10 @@ def split_at_borders(
     )
 
 
-def _still(step: Step) -> float:
-    return math.prod(step.shape) / math.prod(span.extent for span in step.spans.values())
+def _per_place(step: Step) -> float:
+    """What an entry costs along the axes that edits move, the others taken together."""
+    extents = math.prod(max(span.extent, 1) for span in step.spans.values())
+    return (step.work + math.prod(step.shape)) / extents
 
 
 def _lengths(steps: Sequence[Step], side: int, count: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -35,7 +36,10 @@ Starts = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 class Answers(NamedTuple):
-    """What the model says of an image: a number for each objective, and the likeliest class."""
+    """What the model says of an image: a number for each objective, and the likeliest class.
+
+    The class is -1 where the model's output is not one number for each class.
+    """
 
     score: Any
     label: Int[Array, ...]
@@ -78,8 +82,8 @@ def fitting(fill: Any, x: Float[Array, "n h w c"]) -> Float[Array, "*image"]:
     tail = x.shape[4 - fill.ndim :] if fill.ndim <= 4 else ()
     if fill.ndim > 4 or any(a not in (1, b) for a, b in zip(fill.shape, tail, strict=True)):
         raise ValueError(
-            f"fill must be a number, {x.shape[3]} channels, or an image of shape {x.shape[1:]}; "
-            f"got {fill.shape}."
+            f"fill must be a number, {x.shape[3]} channels, or an image of shape {x.shape[1:]}, "
+            f"one or as many as images; got {fill.shape}."
         )
     return fill.reshape((1,) * (4 - fill.ndim) + fill.shape)
 
@@ -151,15 +155,16 @@ def _plan(model, x, objectives, fill, parts, *, size, starts, grid, engine, avai
         return dense
     edited = incremental(image.answer, image.pixels)
     steps = edited.explain(size, starts=starts, reach=reach)
-    whole, windows = (
-        sum((step.work + 1) * math.prod(shape) for step, shape in zip(steps, shapes, strict=True))
-        for shapes in ([step.shape for step in steps], [step.window for step in steps])
-    )
+    # Reading and writing an entry counts as one more multiplication.
+    costs = [step.work + math.prod(step.shape) for step in steps]
+    shares = [math.prod(step.window) / max(math.prod(step.shape), 1) for step in steps]
+    windows, whole = sum(map(operator.mul, costs, shares)), sum(costs)
     if engine == "auto" and windows > _WORTH_IT * whole:
         return dense
     # The groups' windows are no larger than those of all together.
     program = jax.make_jaxpr(image.incremental(edited, size, starts, reach))(example)
-    once = _bytes(program.consts) - _bytes(jax.tree.leaves((model, x, objectives, fill)))
+    weights = {id(leaf) for leaf in jax.tree.leaves(model)}
+    once = _bytes(value for value in program.consts if id(value) not in weights)
     each = max(live_bytes(program), 1)
     if engine == "auto" and once + each > available:
         return dense
@@ -225,7 +230,7 @@ class _Image(NamedTuple):
             self.objectives,
             is_leaf=_is_objective,
         )
-        return Answers(scores, jnp.argmax(output.reshape(-1)))
+        return Answers(scores, _likeliest(output))
 
     def dense(self, part: Int[Array, 4] | Bool[Array, "h w"]) -> Answers:
         """What it says with a part covered, in a whole pass."""
@@ -250,6 +255,13 @@ class _Image(NamedTuple):
             return edited(patch, start, starts=starts, reach=reach)
 
         return hoist(run, jax.ShapeDtypeStruct((4,), jnp.int32))
+
+
+def _likeliest(output: Any) -> Int[Array, ""]:
+    """The class of a batch of one, or -1 where the output is not one number for each class."""
+    if getattr(output, "ndim", 0) != 2:
+        return jnp.array(-1)
+    return jnp.argmax(output[0])
 
 
 def _image(model, x, objectives, fill, i) -> _Image:

@@ -29,7 +29,8 @@ class OcclusionMaps:
     Attributes:
       score: the target with the window covered; for several targets, a dict of such maps.
       drop: the target of the whole image minus `score`: what was lost; or a dict as well.
-      label: the model's most probable class with the window covered.
+      label: the model's most probable class with the window covered; -1 where its output is not
+        one number for each class.
       window: rows and columns of the occluder, in pixels.
       stride: rows and columns between positions, in pixels.
       size: rows and columns of the image.
@@ -87,7 +88,8 @@ def occlusion(
 
     All positions of all images run in one compiled program. Its engine `incremental` computes for
     each position only what the patch can reach, layer by layer, and takes the rest from the whole
-    image: the same result, in a fraction of the work.
+    image: the same result, in a fraction of the work. (A derivative of the maps is that of
+    `jv.incremental`; with `engine="dense"` it is the model's own.)
 
     Args:
       model: a callable pytree.
@@ -107,7 +109,7 @@ def occlusion(
 
     Returns:
       Maps with one entry for each position: `(n, r, c)`, where
-      `r = ceil((h - window[0]) / stride[0]) + 1`.
+      `r = ceil((h - window[0]) / stride[0]) + 1`; one less where the last would begin outside.
 
     Raises:
       ValueError: `window`, `stride`, `fill`, `engine` or `memory` does not fit; `x` or `target`
@@ -177,7 +179,7 @@ def grid_of(size: tuple[int, int], *, window: tuple[int, int], stride: tuple[int
             f"window {window} must fit into the image, which has {size[0]} x {size[1]} pixels."
         )
     first = [
-        step * np.arange(math.ceil((whole - length) / step) + 1)
+        step * np.arange(min(math.ceil((whole - length) / step) + 1, math.ceil(whole / step)))
         for whole, length, step in zip(size, window, stride, strict=True)
     ]
     last = [
@@ -204,6 +206,10 @@ def maps_of(grid: Grid, whole: Answers, covered: Answers) -> OcclusionMaps:
 
 
 def _pair(name: str, value: tuple[int, int]) -> tuple[int, int]:
-    if not (isinstance(value, Sequence) and len(value) == 2 and all(v > 0 for v in value)):
+    if not (
+        isinstance(value, Sequence)
+        and len(value) == 2
+        and all(isinstance(v, int | np.integer) and v > 0 for v in value)
+    ):
         raise ValueError(f"{name} must be two positive ints (rows, columns), got {value}.")
-    return value[0], value[1]
+    return int(value[0]), int(value[1])

@@ -23,7 +23,7 @@ class Occluded(NamedTuple):
     Attributes:
       score: the target with the part covered; for several targets, a dict of such arrays.
       drop: the target of the whole image minus `score`: what was lost; or a dict as well.
-      label: the model's most probable class with the part covered.
+      label: the model's most probable class with the part covered, or -1, as in `OcclusionMaps`.
     """
 
     score: Float[Array, "n parts"] | dict[str, Float[Array, "n parts"]]
@@ -76,10 +76,11 @@ def occlude_boxes(
     boxes = np.asarray(boxes)
     n, h, w, _ = x.shape
     boxes = boxes[None] if boxes.ndim == 2 else boxes
-    if boxes.ndim != 3 or boxes.shape[2] != 4 or len(boxes) not in (1, n) or not boxes.size:
+    fits = boxes.ndim == 3 and boxes.shape[2] == 4 and len(boxes) in (1, n) and boxes.size
+    if not (fits and np.issubdtype(boxes.dtype, np.integer)):
         raise ValueError(
-            f"boxes must be of shape (parts, 4), or ({n}, parts, 4) for {n} images; got "
-            f"{boxes.shape}."
+            f"boxes must be ints of shape (parts, 4), or ({n}, parts, 4) for {n} images; got "
+            f"{boxes.dtype} {boxes.shape}."
         )
     top, left, bottom, right = np.moveaxis(boxes, -1, 0)
     wrong = (top < 0) | (left < 0) | (bottom > h) | (right > w) | (top >= bottom) | (left >= right)
@@ -143,7 +144,8 @@ def occlude_masks(
     masks = jnp.asarray(masks)
     n, h, w, _ = x.shape
     masks = masks[None] if masks.ndim == 3 else masks
-    if masks.dtype != bool or masks.shape[2:] != (h, w) or len(masks) not in (1, n):
+    fits = masks.shape[2:] == (h, w) and len(masks) in (1, n) and masks.size
+    if masks.dtype != bool or not fits:
         raise ValueError(
             f"masks must be boolean of shape (parts, {h}, {w}), or ({n}, parts, {h}, {w}); got "
             f"{masks.dtype} {masks.shape}."

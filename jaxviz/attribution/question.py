@@ -41,7 +41,7 @@ def asked(
         model's outputs, or there are neither one target nor as many as images.
     """
     model, x = as_argument(model), jnp.asarray(x)
-    if x.ndim != 4:
+    if x.ndim != 4 or not x.size:
         raise ValueError(
             f"x must be a batch of images of shape (n, h, w, c), got {x.shape}; "
             "add the batch axis to a single image by x[None]."
@@ -75,12 +75,12 @@ def asked_several(
     """As `asked`, for one target or for a dict of targets.
 
     Raises:
-      ValueError: as `asked`, or the dict is empty.
+      ValueError: as `asked`, or the dict is empty or has other keys than strings.
     """
     if not isinstance(target, Mapping):
         return asked(model, x, target)
-    if not target:
-        raise ValueError("target is an empty dict; name at least one objective.")
+    if not target or not all(isinstance(name, str) for name in target):
+        raise ValueError(f"target must name its objectives by strings, got {list(target)}.")
     several = {name: asked(model, x, one) for name, one in target.items()}
     model, x, _ = next(iter(several.values()))
     return model, x, {name: objective for name, (_, _, objective) in several.items()}

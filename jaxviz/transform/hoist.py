@@ -44,7 +44,7 @@ def hoist(f: Callable, *examples: Any) -> Callable:
     later = []
     for equation in jaxpr.eqns:
         variables = [v for v in equation.invars if not isinstance(v, core.Literal)]
-        if not all(v in known or v in at_hand for v in variables):
+        if equation.effects or not all(v in known or v in at_hand for v in variables):
             later.append(equation)
             continue
         made = _made(equation, known | at_hand)

@@ -68,8 +68,9 @@ def test_bfloat16_is_near_and_comes_back_as_float32(small, images):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"coarse": 0}, "coarse and sample must be positive, got 0 and 32"),
-        ({"sample": 0}, "coarse and sample must be positive, got 2 and 0"),
+        ({"coarse": 0}, "coarse must be at least 1 and sample at least 2, got 0 and 32"),
+        ({"sample": 1}, "sample at least 2, got 2 and 1"),
+        ({"dtype": jnp.int8}, "dtype must be a floating-point type, got int8"),
         ({"fraction": 1.5}, r"fraction must be in \[0, 1\], got 1.5"),
         ({"reach": 0.0}, r"reach must be in \(0, 1\], got 0.0"),
         ({"reach": 2.0}, r"reach must be in \(0, 1\], got 2.0"),
@@ -78,3 +79,24 @@ def test_bfloat16_is_near_and_comes_back_as_float32(small, images):
 def test_options_that_do_not_fit(options, message, small, images):
     with pytest.raises(ValueError, match=message):
         jv.approximate_occlusion(small(), images(1), 0, **OPTIONS, **options)
+
+
+def test_one_target_at_a_time(small, images):
+    with pytest.raises(ValueError, match="target must be one target, got a dict"):
+        jv.approximate_occlusion(small(), images(1), {"a": 0}, **OPTIONS)
+
+
+def test_a_sample_without_range_that_is_missed_is_infinitely_wrong():
+    """The interpolated map is wrong exactly where no sample could tell the range."""
+    bump = jnp.zeros((9, 9)).at[4, 4].set(1.0)
+    model = lambda x: (x[..., 0] * bump).sum((1, 2))[:, None]
+    x = jnp.ones((1, 9, 9, 1))
+    options = {"window": (1, 1), "stride": (1, 1), "fraction": 0.0, "sample": 2}
+    errors = []
+    for seed in range(4):
+        found = jv.approximate_occlusion(
+            model, x, 0, coarse=4, key=jax.random.key(seed), **options
+        ).error
+        errors.append((found.largest.item(), found.relative.item()))
+    assert all(relative > 0 or largest == 0 for largest, relative in errors)
+    assert any(np.isinf(relative) for _, relative in errors)

@@ -22,6 +22,7 @@ def by_hand(model, x, k, window, stride, fill):
     n, h, w, _ = x.shape
     rows = [i * stride[0] for i in range(-(-(h - window[0]) // stride[0]) + 1)]
     columns = [i * stride[1] for i in range(-(-(w - window[1]) // stride[1]) + 1)]
+    rows, columns = [r for r in rows if r < h], [c for c in columns if c < w]
     score, label = np.zeros((2, n, len(rows), len(columns)))
     for i in range(n):
         for a, r in enumerate(rows):
@@ -105,7 +106,7 @@ def test_several_targets_share_one_sweep(small, images):
         assert jnp.allclose(together.drop[name], alone.drop, atol=1e-6)
         assert jnp.allclose(together.to_pixels()[name], alone.to_pixels(), atol=1e-6)
         assert jnp.array_equal(together.label, alone.label)
-    with pytest.raises(ValueError, match="target is an empty dict"):
+    with pytest.raises(ValueError, match="target must name its objectives by strings"):
         jv.occlusion(model, x, {})
 
 
@@ -177,6 +178,35 @@ def test_another_image_class_and_fill_run_the_same_program(small, images):
     assert len(traced) == before > 0
 
 
+def test_the_budget_is_that_of_one_image_however_many_there_are(small, images):
+    asked = (small(), images(1), jv.objectives.logit(3), jnp.zeros((1, 1, 1, 1)))
+    grid = grid_of((16, 16), window=(4, 4), stride=(1, 1))
+    plans = []
+    for count in (1, 64):
+        model, x, *rest = asked
+        plans.append(
+            covering._plan.eval_shape(
+                *(model, jnp.tile(x, (count, 1, 1, 1)), *rest, jnp.array(grid.boxes)[None]),
+                size=grid.window, starts=grid.starts, grid=True, reach=1.0,
+                engine="incremental", available=500_000,
+            )
+        )  # fmt: skip
+    assert plans[0] == plans[1]
+    assert 0 < plans[0].needed < 500_000 // plans[0].batch + plans[0].needed
+
+
+def test_a_model_whose_output_is_no_list_of_classes(small, images):
+    model, x = small(), images(1)
+    nested = lambda x: {"logits": model(x)}
+    third = jv.objectives.Objective(
+        jax.tree_util.Partial(lambda output, taps: output["logits"][:, 2])
+    )
+    options = {"window": (4, 4), "stride": (6, 6)}
+    maps = jv.occlusion(nested, x, third, **options)
+    assert jnp.allclose(maps.drop, jv.occlusion(model, x, 2, **options).drop, atol=1e-6)
+    assert (maps.label == -1).all()
+
+
 @pytest.mark.parametrize("engine", ["incremental", "dense"])
 def test_ten_thousand_positions_stay_within_a_gibibyte(engine):
     """VGG-16 at full size: what the compiler allocates beside the weights and the image."""
@@ -203,7 +233,8 @@ def test_ten_thousand_positions_stay_within_a_gibibyte(engine):
         ({"stride": (4, 0)}, r"stride must be two positive ints"),
         ({"stride": (4, 4, 4)}, "stride must be two positive ints"),
         ({"stride": 4}, "stride must be two positive ints"),
-        ({"fill": jnp.zeros((3, 16, 3))}, r"fill must be .* \(16, 16, 3\); got \(3, 16, 3\)"),
+        ({"stride": (2.5, 2.5)}, "stride must be two positive ints"),
+        ({"fill": jnp.zeros((3, 16, 3))}, r"fill must be .* \(16, 16, 3\), .*; got \(3, 16, 3\)"),
         ({"engine": "warp"}, "unknown engine 'warp'; choose one of: auto, incremental, dense"),
         ({"memory": 1000}, r"memory must hold .* of one covered part, .* bytes; got 1,000"),
     ],

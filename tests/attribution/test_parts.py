@@ -75,9 +75,10 @@ def test_masks_are_forward_passes(small, images):
         ([[0, 0, 4, 17]], r"box \[0, 0, 4, 17\] .* must lie in the image of 16 x 16 pixels"),
         ([[0, 0, 4, 4], [3, 5, 3, 8]], r"box \[3, 5, 3, 8\] .* hold at least one"),
         ([[-1, 0, 4, 4]], r"box \[-1, 0, 4, 4\]"),
-        ([0, 0, 4, 4], r"boxes must be of shape \(parts, 4\), or \(2, parts, 4\)"),
-        (np.zeros((0, 4), int), "boxes must be of shape"),
-        (np.ones((3, 1, 4), int), r"got \(3, 1, 4\)"),
+        ([0, 0, 4, 4], r"boxes must be ints of shape \(parts, 4\), or \(2, parts, 4\)"),
+        (np.zeros((0, 4), int), "boxes must be ints of shape"),
+        (np.array([[0.0, 0.0, 4.0, 4.0]]), r"got float64 \(1, 1, 4\)"),
+        (np.ones((3, 1, 4), int), r"got int64 \(3, 1, 4\)"),
     ],
 )
 def test_boxes_that_do_not_fit(boxes, message, small, images):
@@ -91,7 +92,9 @@ def test_boxes_must_be_known(small, images):
         jax.jit(lambda boxes: jv.occlude_boxes(model, x, 0, boxes).drop)(BOXES)
 
 
-@pytest.mark.parametrize("masks", [jnp.ones((2, 16, 16)), jnp.ones((2, 15, 16), bool)])
+@pytest.mark.parametrize(
+    "masks", [jnp.ones((2, 16, 16)), jnp.ones((2, 15, 16), bool), jnp.ones((0, 16, 16), bool)]
+)
 def test_masks_that_do_not_fit(masks, small, images):
     with pytest.raises(ValueError, match=r"masks must be boolean of shape \(parts, 16, 16\)"):
         jv.occlude_masks(small(), images(1), 0, masks)

@@ -11,7 +11,7 @@ from benchmarks.similarity import ssim
 
 
 class Net(nnx.Module):
-    """Convolutions with stride, padding, dilation and groups, pooling, a shortcut, a dense layer."""
+    """Convolutions of several kinds, pooling, a shortcut, a dense layer."""
 
     def __init__(self, rngs):
         self.conv1 = nnx.Conv(3, 4, (3, 3), rngs=rngs)
