@@ -544,7 +544,9 @@ def test_windows_are_as_large_as_counted_by_hand():
 def test_work_is_counted_for_the_whole_result():
     f = lambda x: convolution(convolution(x, groups=3), size=(1, 1)) @ normal(6, 2)
     steps = incremental(f, normal(1, 9, 9, 3)).explain((2, 2))
-    assert [step.work for step in steps] == [np.prod(s.shape) * n for s, n in zip(steps, (9, 6, 6), strict=True)]
+    assert [step.work for step in steps] == [
+        np.prod(s.shape) * n for s, n in zip(steps, (9, 6, 6), strict=True)
+    ]
 
 
 @pytest.mark.parametrize(
