@@ -80,3 +80,18 @@ def test_custom_derivatives_and_control_flow_are_kept():
     np.testing.assert_array_equal(
         jax.grad(lambda x: hoist(f, X)(x).sum())(X), jax.grad(lambda x: f(x).sum())(X)
     )
+
+
+def test_a_callback_runs_where_it_is_called():
+    seen = []
+
+    def f(x):
+        jax.debug.callback(lambda: seen.append(1))
+        return x + 1
+
+    hoisted = hoist(f, 1.0)
+    jax.effects_barrier()
+    assert not seen
+    assert hoisted(1.0) == 2
+    jax.effects_barrier()
+    assert seen == [1]

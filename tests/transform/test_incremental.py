@@ -180,6 +180,10 @@ min_pool = partial(pool, start=np.inf, combine=lax.min)
 sum_pool = partial(pool, start=0, combine=lax.add)
 
 
+def pool_booleans(x):
+    return lax.reduce_window(x, False, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), "VALID") * 1.0
+
+
 def mean_over_what_is_there(x):
     """Average pooling that does not count the padding."""
     options = {"stride": (1, 1), "padding": "SAME"}
@@ -338,6 +342,9 @@ FUNCTIONS = {
         "rest": (x.sum(), x[0, 0, 0], jnp.arange(3)),
     },
     "indices": lambda x: convolution(x)[:, jnp.array([3, 1, 1])],
+    "columns first": lambda x: convolution(x).reshape(x.shape[:3] + (6,), order="F"),
+    "another order": lambda x: lax.reshape(x, (1, 17, 13, 4), (0, 2, 1, 3)),
+    "true anywhere near": lambda x: pool_booleans(x > 0).sum((1, 2)),
     "a batch": lambda x: convolution(jnp.concatenate([x, 2 * x[:, ::-1]])).mean((1, 2)),
 }
 
@@ -393,6 +400,30 @@ def test_types_are_the_functions_own(dtype, float64):
     patch = np.ones((1, 2, 2, 2))
     f = lambda x: (jnp.pad(2 * x, ((0, 0), (1, 1), (1, 1), (0, 0))) + 1, x.sum((1, 2)))
     assert error(incremental(f, x)(patch, (3, 4)), f(x.at[:, 3:5, 4:6].set(1))) == 0
+
+
+@pytest.mark.parametrize(("dtype", "wide"), [(jnp.int8, jnp.int32), (jnp.bfloat16, jnp.float32)])
+def test_sums_have_the_bits_of_their_results(dtype, wide):
+    """120 and -120 are 8-bit numbers, and their difference is not."""
+    x = jnp.full((1, 9, 9, 2), 120, dtype)
+    weights = jnp.ones((9, 9), dtype)
+    f = lambda x: jnp.einsum("hw,nhwc->nc", weights, x, preferred_element_type=wide)
+    patch = jnp.full((1, 2, 3, 2), -120, dtype)
+    expected = f(x.at[:, 3:5, 4:7].set(-120))
+    assert jnp.array_equal(incremental(f, x)(patch, (3, 4)), expected)
+
+
+def test_a_callback_sees_the_original():
+    seen = []
+
+    def f(x):
+        jax.debug.callback(lambda mean: seen.append(mean.item()), x.mean())
+        return 2 * x
+
+    edited = incremental(f, jnp.ones((1, 4, 4, 1)))
+    assert edited(jnp.zeros((1, 2, 2, 1)), (0, 0)).sum() == 24
+    jax.effects_barrier()
+    assert set(seen) == {1.0}
 
 
 LAYERS = st.fixed_dictionaries(
@@ -615,3 +646,9 @@ def test_what_cannot_be_is_refused(shape, options, message):
     edited = incremental(jnp.tanh, jnp.ones((1, 13, 12, 3)))
     with pytest.raises(ValueError, match=message):
         edited(jnp.ones(shape), (0, 0), **options)
+
+
+@pytest.mark.parametrize("axes", [(1, 2), (0, 0), (0, -2), (-3, 1)])
+def test_axes_that_are_not_two_of_the_inputs(axes):
+    with pytest.raises(ValueError, match=r"axes must be two of the input's 2 axes, got "):
+        incremental(jnp.tanh, jnp.ones((3, 4)), axes=axes)
