@@ -96,7 +96,7 @@ def _model(name, settings, size, window, stride, images, rounds) -> list[Trade]:
         model, label = ports.load(name, key=jax.random.key(0)), 3
         shown = jax.image.resize(shown, (images, size, size, 3), "linear")
         x = ports.card(name).normalize(shown)
-    options = {"window": (window, window), "stride": (stride, stride)}
+    options: dict[str, Any] = {"window": (window, window), "stride": (stride, stride)}
     key = jax.random.key(0)
     sweeps = {"exact": Contestant(lambda: jv.occlusion(model, x, label, **options).drop, 1)}
 

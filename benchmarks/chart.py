@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import tyro
 from matplotlib.figure import Figure
@@ -60,13 +61,14 @@ def _speed_up(rows: list[dict[str, Any]]) -> Figure:
 
 def _trade_off(rows: list[dict[str, Any]]) -> Figure:
     figure, panels = plt.subplots(1, 2, figsize=(10, 4.5), layout="constrained", sharex=True)
+    colours = mpl.color_sequences["tab10"]
     models = list(dict.fromkeys(row["model"] for row in rows))
     settings = list(dict.fromkeys(row["setting"] for row in rows))
     for panel, value, label in zip(
         panels, ("ssim", "largest"), ("SSIM", "largest error / range of the map"), strict=True
     ):
         for model, marker in zip(models, "osD^vP", strict=False):
-            for setting, colour in zip(settings, plt.get_cmap("tab10").colors, strict=False):
+            for setting, colour in zip(settings, colours, strict=False):
                 own = [r for r in rows if r["model"] == model and r["setting"] == setting]
                 panel.scatter(
                     [row["speed_up"] for row in own],
@@ -79,7 +81,7 @@ def _trade_off(rows: list[dict[str, Any]]) -> Figure:
         panel.spines[["top", "right"]].set_visible(False)
     for model, marker in zip(models, "osD^vP", strict=False):
         panels[0].scatter([], [], marker=marker, color="grey", label=model)
-    for setting, colour in zip(settings, plt.get_cmap("tab10").colors, strict=False):
+    for setting, colour in zip(settings, colours, strict=False):
         panels[1].scatter([], [], marker="s", color=colour, label=setting)
     for panel in panels:
         panel.legend(frameon=False, fontsize=8)

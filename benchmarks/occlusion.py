@@ -144,7 +144,8 @@ def _ours(
         "engine": engine,
         "memory": memory,
     }
-    count = len(grid_of(x.shape[1:3], window=options["window"], stride=options["stride"]).boxes)
+    size = x.shape[1], x.shape[2]
+    count = len(grid_of(size, window=options["window"], stride=options["stride"]).boxes)
     return Contestant(lambda: jv.occlusion(model, x, 3, **options).drop, count)
 
 

@@ -149,8 +149,8 @@ def cover(
 def _plan(model, x, objectives, fill, parts, *, size, starts, grid, engine, available, reach):
     image, example = _image(model, x, objectives, fill, 0), parts[0, 0]
     everything = Group(tuple(range(parts.shape[1])), starts)
-    needed = live_bytes(jax.make_jaxpr(image.dense)(example))
-    dense = _Plan("dense", (everything,), max(available // max(needed, 1), 1), needed)
+    needed = _with_scratch(live_bytes(jax.make_jaxpr(image.dense)(example)))
+    dense = _Plan("dense", (everything,), max(available // needed, 1), needed)
     if engine == "dense" or parts.ndim == 4:
         return dense
     edited = incremental(image.answer, image.pixels)
@@ -165,7 +165,7 @@ def _plan(model, x, objectives, fill, parts, *, size, starts, grid, engine, avai
     program = jax.make_jaxpr(image.incremental(edited, size, starts, reach))(example)
     weights = {id(leaf) for leaf in jax.tree.leaves(model)}
     once = _bytes(value for value in program.consts if id(value) not in weights)
-    each = max(live_bytes(program), 1)
+    each = _with_scratch(live_bytes(program))
     if engine == "auto" and once + each > available:
         return dense
     groups = (everything,)
@@ -173,6 +173,11 @@ def _plan(model, x, objectives, fill, parts, *, size, starts, grid, engine, avai
         reached = edited.explain(size, starts=starts, reach=reach, nearly_all=math.inf)
         groups = split_at_borders(reached, starts)
     return _Plan("incremental", groups, max((available - once) // each, 1), once + each)
+
+
+def _with_scratch(values: int) -> int:
+    """Bytes for values of so many: on a CPU, packed operands of convolutions take as much again."""
+    return 2 * max(values, 1)
 
 
 def _bytes(arrays: Any) -> int:

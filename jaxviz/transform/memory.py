@@ -53,8 +53,8 @@ def _size(variable: Any) -> int:
 
 
 def budget() -> int:
-    """Bytes that a method may take by default: half of the device's memory, 256 MiB on a CPU."""
+    """Bytes that a method may take by default: half of the device's memory, 512 MiB on a CPU."""
     statistics = jax.local_devices()[0].memory_stats() or {}
     # A CPU does not tell, and gains nothing from batches that leave its caches: the shapes nets
     # take a quarter longer with 1 GiB than with 64 MiB.
-    return statistics["bytes_limit"] // 2 if "bytes_limit" in statistics else 256 << 20
+    return statistics["bytes_limit"] // 2 if "bytes_limit" in statistics else 512 << 20

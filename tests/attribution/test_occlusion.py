@@ -37,7 +37,7 @@ def by_hand(model, x, k, window, stride, fill):
 
 
 @pytest.mark.parametrize("engine", ["dense", "incremental", "auto"])
-@pytest.mark.parametrize("memory", [None, 100_000])
+@pytest.mark.parametrize("memory", [None, 200_000])
 @pytest.mark.parametrize(
     ("window", "stride", "fill"),
     [
