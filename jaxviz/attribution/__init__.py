@@ -15,3 +15,4 @@ from jaxviz.attribution.panels import occlusion_panels as occlusion_panels
 from jaxviz.attribution.parts import Occluded as Occluded
 from jaxviz.attribution.parts import occlude_boxes as occlude_boxes
 from jaxviz.attribution.parts import occlude_masks as occlude_masks
+from jaxviz.attribution.region import cam_region as cam_region
