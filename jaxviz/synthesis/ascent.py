@@ -273,11 +273,8 @@ def _climb(model, objective, parameters, keys, ascent: _Ascent) -> Maximized:
     def refreshed(turn, parameters, mask):
         if region is None:
             return mask
-        return jax.lax.cond(
-            turn % region.every == 0,
-            lambda: _mask(region, model, objective, parameters, ascent),
-            lambda: mask,
-        )
+        look = functools.partial(_mask, region, model, objective, parameters, ascent)
+        return jax.lax.cond(turn % region.every == 0, look, lambda: mask)
 
     def kept(turn, parameters, frames):
         if not frames.shape[1]:
