@@ -28,37 +28,51 @@ NETS = ("shapes-plain", "shapes-residual", "shapes-dense")
 SIZE, CLASSES, OCTAVES = 64, 10, 5
 
 CAM = jv.cam_region("layer5")
+# What the nets were trained not to mind, as far as images are concerned: place, size, direction and
+# colour of an object.
+TRANSFORMS = (
+    jv.transforms.jitter(12),
+    jv.transforms.random_scale(0.6, 1.4),
+    jv.transforms.random_rotate(180.0),
+    jv.transforms.colour_jitter(brightness=0.3, contrast=0.3, saturation=0.5),
+)
+VIEWS = 4
 
 
-def _descent(*first: optax.GradientTransformation) -> optax.GradientTransformation:
-    return optax.chain(*first, optax.add_decayed_weights(0.5), optax.sgd(0.01, momentum=0.9))
+def _sgd(steps: int, *first: optax.GradientTransformation) -> optax.GradientTransformation:
+    rate = optax.cosine_decay_schedule(0.05, steps)
+    return optax.chain(*first, optax.add_decayed_weights(0.5), optax.sgd(rate, momentum=0.9))
 
 
-_images = jv.images
-SETTINGS: dict[str, dict[str, Any]] = {
-    # The default, and what it is without one of its parts.
-    "Laplacian pyramid": {},
-    "without the pyramid": {"image": _images.pixel(SIZE)},
-    "without normalisation": {"optimizer": _descent()},
-    "without the mask": {"region": None},
-    # Other parameterizations, with the optimizers that their authors use.
-    "Gaussian pyramid": {"image": _images.gaussian_pyramid(SIZE)},
-    "Fourier": {"image": _images.fourier(SIZE), "optimizer": optax.adam(0.05)},
-    "CPPN": {"image": _images.cppn(SIZE), "optimizer": optax.adam(0.005)},
-    "MACO": {"image": _images.maco(SIZE), "optimizer": optax.nadam(1.0)},
-    # Regularisers on the default.
-    "total variation": {"regularizers": (jv.regularizers.total_variation(10.0),)},
-    "alpha-norm": {"regularizers": (jv.regularizers.alpha_norm(10.0),)},
-    "blur every 4 steps": {
-        "image": _images.pixel(SIZE),
-        "optimizer": optax.chain(_descent(jv.normalize_gradient()), jv.blur_every(4, 0.5)),
-    },
-    "gradient by octave": {
-        "image": _images.pixel(SIZE),
-        "optimizer": _descent(jv.pyramid_scale((0.25, 0.5, 1.0, 2.0)), jv.normalize_gradient()),
-    },
-    "4 views": {"views": 4},
-}
+def settings_of(steps: int) -> dict[str, dict[str, Any]]:
+    """What differs from a Laplacian pyramid, normalised gradients, momentum and the mask."""
+    unit, images, penalties = jv.normalize_gradient(), jv.images, jv.regularizers
+    pixels = images.pixel(SIZE)
+    octaves = jv.pyramid_scale((0.25, 0.5, 1.0, 2.0))
+    return {
+        "default": {},
+        "without the pyramid": {"image": pixels},
+        "without normalisation": {"optimizer": _sgd(steps)},
+        "without the mask": {"region": None},
+        "one view": {"views": 1},
+        "shifts alone": {"transforms": (jv.transforms.jitter(8),)},
+        # Other parameterizations, with the optimizers that their authors use.
+        "Gaussian pyramid": {"image": images.gaussian_pyramid(SIZE)},
+        "Fourier": {"image": images.fourier(SIZE), "optimizer": optax.adam(0.05)},
+        "CPPN": {"image": images.cppn(SIZE), "optimizer": optax.adam(0.005)},
+        "MACO": {"image": images.maco(SIZE), "optimizer": optax.nadam(1.0)},
+        # Regularisers.
+        "total variation": {"regularizers": (penalties.total_variation(1.0),)},
+        "alpha-norm": {"regularizers": (penalties.alpha_norm(1.0),)},
+        "pixels, blurred every 4 steps": {
+            "image": pixels,
+            "optimizer": optax.chain(_sgd(steps, unit), jv.blur_every(4, 0.5)),
+        },
+        "pixels, gradient by octave": {"image": pixels, "optimizer": _sgd(steps, octaves, unit)},
+    }
+
+
+SETTINGS = tuple(settings_of(1))
 
 
 class Quality(NamedTuple):
@@ -66,6 +80,8 @@ class Quality(NamedTuple):
 
     net: str
     setting: str
+    seeds: int
+    classes: int  # of ten, that the judge recognises in more than half of the pictures
     recognised: float  # the share of pictures that the judge takes for their class
     probability: float  # of the class, by the judge
     activation: float  # the logit over the largest logit of that class among real images
@@ -75,9 +91,9 @@ class Quality(NamedTuple):
 
 def run(
     nets: tuple[str, ...] = NETS,
-    settings: tuple[str, ...] = tuple(SETTINGS),
+    settings: tuple[str, ...] = SETTINGS,
     seeds: int = 3,
-    steps: int = 256,
+    steps: int = 128,
     real: int = 2000,
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE.json")] = None,
     sheet: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png")] = None,
@@ -109,15 +125,18 @@ def run(
             console.print(f"{net}: {name} ...", style="dim")
             drawn = _classes(model, card, name, seeds, steps)
             logits = _in_batches(model, card.normalize(drawn))
-            judged = jax.nn.softmax(_in_batches(judge, card.normalize(drawn)))
+            judged = np.asarray(jax.nn.softmax(_in_batches(judge, card.normalize(drawn))))
             label = np.tile(np.arange(CLASSES), seeds)
             own = np.arange(len(label)), label
+            hit = judged.argmax(1) == label
             channels = _channels(model, card, name, steps)
             rows.append(
                 Quality(
                     net,
                     name,
-                    float((judged.argmax(1) == label).mean()),
+                    seeds,
+                    int((hit.reshape(seeds, CLASSES).mean(0) > 0.5).sum()),
+                    float(hit.mean()),
                     float(judged[own].mean()),
                     float((logits[own] / strongest[label]).mean()),
                     tuple(_energy(drawn).tolist()),
@@ -137,30 +156,29 @@ def run(
 
 def _classes(model: Any, card: Any, setting: str, seeds: int, steps: int) -> jax.Array:
     """Pictures of all classes, seed by seed."""
-    goal = jv.objectives.logit(jnp.tile(jnp.arange(CLASSES), seeds))
-    return _drawn(model, card, setting, goal, steps, region=CAM)
+    which = jnp.tile(jnp.arange(CLASSES), seeds)
+    # What speaks for the class, and for no other one.
+    goal = jv.objectives.logit(which) + jv.objectives.log_probability(which)
+    return _drawn(model, card, goal, steps, {"region": CAM} | settings_of(steps)[setting])
 
 
 def _channels(model: Any, card: Any, setting: str, steps: int) -> jax.Array:
-    """Pictures of single channels of the last layer that has positions."""
+    """Pictures of single channels of the last layer that has positions, of any place in them."""
     goal = jv.objectives.channel("layer5", jnp.arange(0, 80, 8))
-    return _drawn(model, card, setting, goal, steps, region=None)
+    own = settings_of(steps)[setting] | {"region": None, "views": 1}
+    return _drawn(model, card, goal, steps, own)
 
 
-def _drawn(model, card, setting, goal, steps, *, region) -> jax.Array:
+def _drawn(model, card, goal, steps: int, own: dict[str, Any]) -> jax.Array:
     options: dict[str, Any] = {
-        "image": _images.laplacian_pyramid(SIZE),
-        "region": region,
-        **SETTINGS[setting],
-    }
+        "image": jv.images.laplacian_pyramid(SIZE),
+        "optimizer": _sgd(steps, jv.normalize_gradient()),
+        "transforms": TRANSFORMS,
+        "views": VIEWS,
+    } | own
+    key = jax.random.key(0)
     return jv.maximize(
-        model,
-        goal,
-        key=jax.random.key(0),
-        preprocess=card.normalize,
-        transforms=(jv.transforms.jitter(8),),
-        steps=steps,
-        **options,
+        model, goal, key=key, preprocess=card.normalize, steps=steps, **options
     ).image
 
 
@@ -206,11 +224,14 @@ def _bytes(image: jax.Array) -> np.ndarray:
 
 
 def _table(rows: list[Quality]) -> Table:
-    table = Table("net", "setting", "recognised", "probability", "activation", "octaves", "neurons")
+    table = Table(
+        "net", "setting", "classes", "pictures", "probability", "activation", "octaves", "neurons"
+    )
     for row in rows:
         table.add_row(
             row.net,
             row.setting,
+            f"{row.classes} of {CLASSES}",
             f"{row.recognised:.0%}",
             f"{row.probability:.2f}",
             f"{row.activation:.2f}",

@@ -34,6 +34,7 @@ def at_positions(measure, v):
         (o.logit(1), OUTPUT[:, 1]),
         (o.logit([2, 0]), OUTPUT[[0, 1], [2, 0]]),
         (o.probability(0), jax.nn.softmax(OUTPUT)[:, 0]),
+        (o.log_probability([1, 2]), np.log(jax.nn.softmax(OUTPUT))[[0, 1], [1, 2]]),
         (o.channel("conv", 3), TAPS["conv"][..., 3].mean((1, 2))),
         (o.channel("dense", 3), TAPS["dense"][:, 3]),
         (o.strongest("conv", [1, 2]), TAPS["conv"].max((1, 2))[[0, 1], [1, 2]]),

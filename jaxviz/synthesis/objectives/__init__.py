@@ -20,6 +20,7 @@ from jaxviz.synthesis.objectives.objective import score as score
 from jaxviz.synthesis.objectives.units import channel as channel
 from jaxviz.synthesis.objectives.units import feature_map as feature_map
 from jaxviz.synthesis.objectives.units import layer as layer
+from jaxviz.synthesis.objectives.units import log_probability as log_probability
 from jaxviz.synthesis.objectives.units import logit as logit
 from jaxviz.synthesis.objectives.units import neuron as neuron
 from jaxviz.synthesis.objectives.units import probability as probability
