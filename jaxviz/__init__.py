@@ -22,7 +22,11 @@ from jaxviz.attribution import saliency as saliency
 
 # image -> image
 from jaxviz.perturb import gaussian_blur as gaussian_blur
+from jaxviz.perturb import grid_shuffle_blur as grid_shuffle_blur
+from jaxviz.perturb import low_pass as low_pass
 from jaxviz.perturb import noise as noise
+from jaxviz.perturb import shuffle_patches as shuffle_patches
+from jaxviz.perturb import shuffle_pixels as shuffle_pixels
 
 # model -> image
 from jaxviz.synthesis import Maximized as Maximized
