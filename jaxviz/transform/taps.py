@@ -169,7 +169,7 @@ def _walk(
         found[name] = value
         return evaluate(equation, value)
 
-    program, structure = _tapped_program(model, x)
+    program, structure = tapped_program(model, x)
     rules = Rules(rule=rule, enters=lambda inner: calls_any(inner, concerned))
     outputs, found = interpret(program, jax.tree.leaves(x), rules)
     return jax.tree.unflatten(structure, outputs), found
@@ -185,7 +185,8 @@ def _copied(model: Callable) -> Callable:
     return jax.tree.map(lambda leaf: leaf, model)
 
 
-def _tapped_program(model: Callable, x: Any) -> tuple[core.ClosedJaxpr, Any]:
+def tapped_program(model: Callable, x: Any) -> tuple[core.ClosedJaxpr, Any]:
+    """A model's program, with its taps or, where it has none, with its modules' outputs tapped."""
     program, structure = trace(lambda x: _copied(model)(x), x)
     if calls_any(program, _is_tap):
         return program, structure
