@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import shutil
@@ -12,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxviz.report.page import Page, Picture, render
+from jaxviz.report.page import Page, Picture, Table, render
 
 
 def check_writable(folder: str | os.PathLike) -> Path:
@@ -89,8 +91,9 @@ def write_run(
     *,
     numbers: Mapping[str, Any],
     sheets: Sequence[Picture] = (),
+    tables: Mapping[str, Table] | None = None,
 ) -> list[Path]:
-    """Writes a run: `index.html`, its pictures as PNG files, and `numbers.json`.
+    """Writes a run: `index.html`, its pictures as PNG files, `numbers.json`, and CSV tables.
 
     A new folder is filled under another name beside its place, and appears whole. In a folder that
     exists, all files are written to a hidden folder in it first, and then each is moved to its
@@ -101,6 +104,7 @@ def write_run(
       page: what to show.
       numbers: the numbers behind the pictures; arrays become lists.
       sheets: further pictures that are not on the page.
+      tables: name -> a table that becomes `NAME.csv`, on the page or not.
 
     Returns:
       The files, the page first.
@@ -122,6 +126,8 @@ def write_run(
     }
     text = json.dumps(numbers, indent=1, default=_plain, allow_nan=False)
     contents["numbers.json"] = (text + "\n").encode()
+    for name, table in (tables or {}).items():
+        contents[f"{name}.csv"] = _comma_separated(table).encode()
     contents["index.html"] = render(page).encode()
 
     target = folder.absolute()
@@ -141,6 +147,12 @@ def write_run(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return [folder / name for name in ["index.html", *sorted(contents.keys() - {"index.html"})]]
+
+
+def _comma_separated(table: Table) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([table.columns, *table.rows])
+    return text.getvalue()
 
 
 def _plain(value: Any) -> Any:

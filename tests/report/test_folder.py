@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import pathlib
@@ -39,6 +40,14 @@ def test_a_second_run_replaces_its_files_and_leaves_others(tmp_path):
     report.write_run(tmp_path, small_page("other"), numbers={"run": 2})
     assert files(tmp_path) == ["index.html", "map.png", "mine.txt", "numbers.json", "other.png"]
     assert json.loads((tmp_path / "numbers.json").read_text()) == {"run": 2}
+
+
+def test_tables_are_comma_separated_files(tmp_path):
+    table = report.Table(["name", "value"], [["a, b", 1], ['say "c"', 0.5]])
+    written = report.write_run(tmp_path, small_page(), numbers={}, tables={"all": table})
+    assert "all.csv" in [path.name for path in written]
+    with (tmp_path / "all.csv").open(newline="") as file:
+        assert list(csv.reader(file)) == [["name", "value"], ["a, b", "1"], ['say "c"', "0.5"]]
 
 
 @pytest.mark.parametrize("numbers", [{"x": float("nan")}, {"x": object()}])
