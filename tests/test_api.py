@@ -31,6 +31,7 @@ def public():
         "jaxviz.data",
         "jaxviz.perturb",
         "jaxviz.report",
+        "jaxviz.studies",
         "jaxviz.synthesis",
         "jaxviz.synthesis.images",
         "jaxviz.synthesis.objectives",
@@ -93,6 +94,7 @@ ALLOWED = {
     "perturb": set(),
     "report": set(),
     "data": set(),
+    "studies": {"transform", "attribution", "synthesis", "perturb"},
 }
 
 

@@ -1,0 +1,26 @@
+"""The experiments of the papers: from a model and images to numbers, and what they say."""
+
+from jaxviz.studies.batches import in_batches as in_batches
+
+# Estimates, comparisons, verdicts
+from jaxviz.studies.claims import Claim as Claim
+from jaxviz.studies.claims import Comparison as Comparison
+from jaxviz.studies.claims import Estimate as Estimate
+from jaxviz.studies.claims import compared as compared
+from jaxviz.studies.claims import estimate as estimate
+from jaxviz.studies.claims import mean_of as mean_of
+from jaxviz.studies.claims import verdict as verdict
+
+# Skip connections
+from jaxviz.studies.skip_claims import Network as Network
+from jaxviz.studies.skip_claims import skip_claims as skip_claims
+from jaxviz.studies.skip_claims import stage_features as stage_features
+from jaxviz.studies.skips import Answers as Answers
+from jaxviz.studies.skips import Features as Features
+from jaxviz.studies.skips import Peaks as Peaks
+from jaxviz.studies.skips import active_features as active_features
+from jaxviz.studies.skips import answers as answers
+from jaxviz.studies.skips import answers_under as answers_under
+from jaxviz.studies.skips import last_of_each_size as last_of_each_size
+from jaxviz.studies.skips import layer_peaks as layer_peaks
+from jaxviz.studies.skips import relative_fall as relative_fall
