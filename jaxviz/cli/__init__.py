@@ -27,7 +27,7 @@ def _understood(words: Sequence[str]) -> Callable[[], None]:
     """The command that the words stand for; a mistake if they stand for none."""
     from tyro.extras import SubcommandApp
 
-    from jaxviz.cli import convert, demo, explain, features, layers, train
+    from jaxviz.cli import convert, demo, explain, features, layers, study, train
     from jaxviz.cli.mistakes import Mistake
     from jaxviz.cli.usage import usage_sentence
 
@@ -42,6 +42,10 @@ def _understood(words: Sequence[str]) -> Callable[[], None]:
     app = SubcommandApp()
     for name, command in commands.items():
         app.command(name=name)(_later(command))
+    studies = SubcommandApp()
+    for name, command in study.STUDIES.items():
+        studies.command(name=name)(_later(command))
+    app.command(studies, name="study", help="Repeats an experiment of the literature.")
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -53,8 +57,9 @@ def _understood(words: Sequence[str]) -> Callable[[], None]:
         if sentence is None:
             sys.stderr.write(said.getvalue())
             raise
-        command = f"jaxviz {words[0]}" if words and words[0] in commands else "jaxviz"
-        raise Mistake(f"{sentence}; `{command} --help` tells more") from None
+        known = [*words[:1]] if words and words[0] in [*commands, "study"] else []
+        known += [word for word in words[1:2] if known == ["study"] and word in study.STUDIES]
+        raise Mistake(f"{sentence}; `{' '.join(['jaxviz', *known])} --help` tells more") from None
 
 
 def main(args: Sequence[str] | None = None) -> int:

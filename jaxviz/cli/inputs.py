@@ -90,8 +90,8 @@ def load_port(name: str, weights: str | None) -> Port:
 
     Args:
       name: of the port.
-      weights: a file or an Orbax directory, "imagenet", "shapes", "random", or None for the
-        default: "shapes" for the shapes nets, "imagenet" for the others.
+      weights: a file or an Orbax directory, "imagenet", "shapes" (also "shapes-1", "shapes-2"),
+        "random", or None for the default: "shapes" for the shapes nets, "imagenet" for the others.
 
     Returns:
       `Port`.
