@@ -172,7 +172,8 @@ def _made(name: str) -> Card:
             std=shapes.STD,
             interpolation="bilinear",
             categories=_SHAPES,
-            source=f"trained by `jaxviz train --model {name} --seed 0`; in the package",
+            source=f"trained by `jaxviz train --model {name} --seed 0`, and again with the seeds 1 "
+            "and 2 (weights 'shapes-1' and 'shapes-2'); in the package",
             licence="Apache-2.0",
             parameters=known.parameters,
         )

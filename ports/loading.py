@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,8 @@ def load(
             `checkpoints` the last epoch is read, of `checkpoints/3` the third);
             "imagenet": torchvision's ImageNet weights, from the Hugging Face Hub or its cache (at
             the commit that the card names, or the newest where it names a branch);
-            "shapes": the weights packaged with the `shapes-*` models;
+            "shapes": the weights packaged with the `shapes-*` models; "shapes-1" and "shapes-2"
+            are those of the same training from other seeds;
             None: random weights by He's rule, from `key`.
         key: a `jax.random.key`; for `weights=None`, and needed there.
         options: further arguments of the model's class, as `num_classes=10`.
@@ -113,15 +115,26 @@ def load(
 def _source(name: str, known: Entry, weights: str | os.PathLike[str]) -> Path:
     if weights == "imagenet":
         return _from_hub(name, known)
-    if weights == "shapes":
-        path = _HERE / "weights" / f"{name}.safetensors"
-        if not name.startswith("shapes-") or not path.exists():
-            raise ValueError(
-                f"weights='shapes' are for the shapes-* models that are packaged, and {name!r} "
-                f"is none; give a file or key=."
-            )
-        return path
+    if isinstance(weights, str) and re.fullmatch(r"shapes(-\d+)?", weights):
+        return _packaged(name, weights)
     return Path(weights)
+
+
+def _packaged(name: str, weights: str) -> Path:
+    if not name.startswith("shapes-"):
+        raise ValueError(
+            f"weights={weights!r} are for the shapes-* models that are packaged, and {name!r} "
+            f"is none; give a file or key=."
+        )
+    seed = weights.removeprefix("shapes")
+    path = _HERE / "weights" / f"{name}{seed}.safetensors"
+    if not path.exists():
+        there = sorted(file.stem for file in path.parent.glob(f"{name}*.safetensors"))
+        listed = ", ".join(repr(stem.replace(name, "shapes")) for stem in there)
+        raise ValueError(
+            f"weights={weights!r} of {name!r} are not packaged; those that are: {listed}."
+        )
+    return path
 
 
 def _from_hub(name: str, known: Entry) -> Path:

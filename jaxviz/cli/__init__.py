@@ -38,28 +38,26 @@ def _understood(words: Sequence[str]) -> Callable[[], None]:
         "layers": layers.layers,
         "train": train.train,
         "convert": convert.convert,
+        "study": study.study,
     }
+    program, told = "jaxviz", "What a convolutional network sees."
+    if words[:1] == ["study"]:
+        commands, words = study.STUDIES, words[1:]
+        program, told = "jaxviz study", "Experiments of the literature, repeated."
     app = SubcommandApp()
     for name, command in commands.items():
         app.command(name=name)(_later(command))
-    studies = SubcommandApp()
-    for name, command in study.STUDIES.items():
-        studies.command(name=name)(_later(command))
-    app.command(studies, name="study", help="Repeats an experiment of the literature.")
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return app.cli(
-                prog="jaxviz", args=words, description="What a convolutional network sees."
-            )
+            return app.cli(prog=program, args=words, description=told)
     except SystemExit as stop:
         sentence = usage_sentence(said.getvalue()) if stop.code else None
         if sentence is None:
             sys.stderr.write(said.getvalue())
             raise
-        known = [*words[:1]] if words and words[0] in [*commands, "study"] else []
-        known += [word for word in words[1:2] if known == ["study"] and word in study.STUDIES]
-        raise Mistake(f"{sentence}; `{' '.join(['jaxviz', *known])} --help` tells more") from None
+        command = f"{program} {words[0]}" if words and words[0] in commands else program
+        raise Mistake(f"{sentence}; `{command} --help` tells more") from None
 
 
 def main(args: Sequence[str] | None = None) -> int:

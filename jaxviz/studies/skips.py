@@ -103,8 +103,7 @@ def answers(
       >>> told.right.tolist(), told.probability.tolist()
       ([True, False], [0.5, 0.5])
     """
-    asked = _checked(x, label)
-    return in_batches(_answered, as_argument(model), asked, memory=memory)
+    return in_batches(_answered, as_argument(model), _checked(x, label), memory=memory)
 
 
 def answers_under(
@@ -146,14 +145,14 @@ def answers_under(
       Guo, Zhang, Wang, Exploring the impact of skip connection structures on the deep neural
       networks feature extraction based on feature visualization, Computer Engineering 51(4), 2025.
     """
-    x, label = _checked(x, label)
+    inputs, classes = _checked(x, label)
     model = as_argument(model)
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(len(x)))
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(len(inputs)))
     found = [
         in_batches(
             functools.partial(_perturbed_answers, perturb=perturb, size=size),
             model,
-            (keys, x, label),
+            (keys, inputs, classes),
             memory=memory,
         )
         for size in sizes
@@ -174,8 +173,8 @@ def _perturbed(keys: Array, x: Array, *, perturb: Perturbation, size: int) -> Ar
     return jax.vmap(lambda key, image: perturb(key, image[None], size)[0])(keys, x)
 
 
-def _checked(x: Float[ArrayLike, "n h w c"], label: Int[ArrayLike, " n"]) -> tuple:
-    x, label = np.asarray(x), np.asarray(label)
+def _checked(given_x: ArrayLike, given_label: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    x, label = np.asarray(given_x), np.asarray(given_label)
     if x.ndim != 4 or not len(x) or label.shape != x.shape[:1]:
         raise ValueError(
             f"x must be images (n, h, w, c) and label one class for each, got {x.shape} and "

@@ -390,8 +390,9 @@ def test_imagenet_weights_that_the_hub_does_not_have(name):
 
 
 def test_shapes_weights_are_for_shapes_models():
-    with pytest.raises(ValueError, match="weights='shapes' are for the shapes-"):
-        ports.load("vgg16", "shapes")
+    for weights in ("shapes", "shapes-1"):
+        with pytest.raises(ValueError, match=f"weights='{weights}' are for the shapes-"):
+            ports.load("vgg16", weights)
 
 
 def test_a_new_model_is_what_its_class_makes():

@@ -59,6 +59,31 @@ def test_the_record_tells_the_truth(packaged):
     assert again == pytest.approx(fresh["accuracy"], abs=2e-3)
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("name", NAMES)
+def test_further_training_runs_are_as_good_and_others(name, seed):
+    model = ports.load(name, weights=f"shapes-{seed}")
+    record = json.loads((files("ports") / "weights" / f"{name}-{seed}.json").read_text())
+    assert (record["model"], record["seed"]) == (name, seed)
+    assert record["command"] == f"jaxviz train --model {name} --seed {seed} --out DIR"
+    assert list(record) == list(
+        json.loads((files("ports") / "weights" / f"{name}.json").read_text())
+    )
+    fresh = record["fresh_images"]
+    accuracy = evaluate(model, SOURCE, key=jax.random.key(fresh["key"]), count=fresh["count"])
+    assert accuracy == pytest.approx(fresh["accuracy"], abs=2e-3)
+    assert accuracy >= 0.97
+    first = ports.load(name, weights="shapes")
+    assert not np.array_equal(first.fc.kernel, model.fc.kernel)
+
+
+def test_the_card_names_the_weights_that_there_are():
+    for name in NAMES:
+        assert "'shapes-1' and 'shapes-2'" in ports.card(name).source
+        with pytest.raises(ValueError, match="are: 'shapes', 'shapes-1', 'shapes-2'"):
+            ports.load(name, weights="shapes-3")
+
+
 def test_classes_are_those_of_the_set():
     for name in NAMES:
         assert ports.card(name).categories == SHAPE_NAMES
