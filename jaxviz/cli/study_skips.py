@@ -14,7 +14,7 @@ import jaxviz as jv
 from jaxviz import report, studies
 from jaxviz.cli import choose, features, inputs, skips_files, skips_page, skips_subjects
 from jaxviz.cli.mistakes import Mistake
-from jaxviz.cli.progress import progress
+from jaxviz.cli.progress import Step, progress
 from jaxviz.cli.skips_results import Run, Seen, Shown, Study
 from jaxviz.studies.skips import patches
 from jaxviz.transform import relu_layers
@@ -81,34 +81,20 @@ def skips(
     shown: list[Shown] = []
     with progress(2 + sum(map(len, where.values())) + 2 * len(names)) as step:
         step("images")
-        display, seen_as = np.zeros(0), None
-        for name in names:
-            card = inputs.checked_card(name)
-            # Networks of one kind see the same pixels: read once.
-            if (card.input_size, card.resize) != seen_as:
-                display, seen_as = (
-                    skips_subjects.shown_to(source.images, card),
-                    (card.input_size, card.resize),
-                )
-            x = np.asarray(card.normalize(display))
+        # Networks of one kind see the same pixels: read once.
+        cards = {name: inputs.checked_card(name) for name in names}
+        sizes = {(card.input_size, card.resize): card for card in cards.values()}
+        display = {size: skips_subjects.shown_to(source.images, sizes[size]) for size in sizes}
+        for name, card in cards.items():
+            seen, label = display[card.input_size, card.resize], classes[name][source.label]
+            x = np.asarray(card.normalize(seen))
             for number, one in enumerate(where[name]):
                 step(f"{name}, run {number + 1} of {len(where[name])}")
                 port = inputs.load_port(name, one)
-                runs.append(_run(port, x, classes[name][source.label], cells, seed))
+                runs.append(_run(port, x, label, cells, seed))
                 if number == 0:
-                    step(f"{name}: projections")
-                    some = classes[name][source.label[chosen]]
-                    seen = _seen(port, x[chosen], display[chosen], some, cells, seed)
-                    step(f"{name}: what excites each class")
-                    exciting = features.exciting_images(
-                        port,
-                        some,
-                        layer=None,
-                        key=jax.random.key(seed),
-                        size=port.card.input_size,
-                        steps=steps,
-                    )
-                    shown.append(Shown(name, seen, *exciting))
+                    some = x[chosen], seen[chosen], label[chosen]
+                    shown.append(_shown(port, *some, cells, steps, seed, step))
         step("writing")
         study = Study(
             runs,
@@ -169,15 +155,19 @@ def _run(port: inputs.Port, x, label, cells, seed: int) -> Run:
     )
 
 
-def _seen(port: inputs.Port, x, images, label, cells, seed: int) -> Seen:
-    """The class's projection from some images, as they are and without their detail."""
-    cell = cells[min(1, len(cells) - 1)]
-    key = jax.random.key(seed)
+def _shown(port: inputs.Port, x, images, label, cells, steps: int, seed: int, step: Step) -> Shown:
+    """The pictures of a network: its classes' projections from some images, and their ascents."""
+    key, cell = jax.random.key(seed), cells[min(1, len(cells) - 1)]
+    step(f"{port.name}: projections")
     shuffled = jv.grid_shuffle_blur(key, x, cell=cell)
-    return Seen(
+    seen = Seen(
         cell,
         images,
         np.stack([np.asarray(jv.grid_shuffle_blur(key, images, cell=side)) for side in cells]),
         np.asarray(jv.deconvnet(port.model, x, label)),
         np.asarray(jv.deconvnet(port.model, shuffled, label)),
     )
+    step(f"{port.name}: what excites each class")
+    size = port.card.input_size
+    exciting = features.exciting_images(port, label, layer=None, key=key, size=size, steps=steps)
+    return Shown(port.name, seen, *exciting)

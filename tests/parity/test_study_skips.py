@@ -30,7 +30,8 @@ def photographs(tmp_path_factory):
         for i in range(2):
             blobs = Image.fromarray(rng.integers(0, 256, (5, 6, 3), np.uint8))
             blobs.resize((300, 260), Image.Resampling.BICUBIC).save(folder / name / f"{i}.png")
-    (folder / "tench" / "9.png").write_text("no image")
+    # Between the two others: looked at, as a file after them would not be.
+    (folder / "tench" / "00.png").write_text("no image")
     return folder
 
 
@@ -39,8 +40,7 @@ def studied(photographs, tmp_path_factory, alive_torch_model):
     folder = tmp_path_factory.mktemp("weights")
     theirs = {
         "alexnet": alive_torch_model("alexnet"),
-        "resnet18": alive_torch_model("resnet18"),
-        "densenet121": timm.create_model("densenet121", pretrained=False).eval(),
+        "resnet18": timm.create_model("resnet18", pretrained=False).eval(),
     }
     for name, model in theirs.items():
         save_file(model.state_dict(), folder / f"{name}.safetensors")
@@ -51,7 +51,7 @@ def studied(photographs, tmp_path_factory, alive_torch_model):
 
 
 @pytest.mark.parametrize("cell", [0, 4, 32])
-@pytest.mark.parametrize("name", ["alexnet", "resnet18", "densenet121"])
+@pytest.mark.parametrize("name", ["alexnet", "resnet18"])
 def test_probabilities_are_those_of_the_other_library(name, cell, studied, photographs):
     theirs, out = studied
     paths = [photographs / folder / f"{i}.png" for folder in CLASSES for i in range(2)]
@@ -87,9 +87,8 @@ def test_the_run_says_what_it_rests_on(studied):
     assert {name: one["skips"] for name, one in record["networks"].items()} == {
         "alexnet": 0,
         "resnet18": 1,
-        "densenet121": 2,
     }
-    assert len(record["claims_by_threshold"]["0.2"]) == 4
+    assert len(record["claims_by_threshold"]["0.2"]) == 3
     page = (out / "index.html").read_text()
     assert "there is one run: its ± is the standard error over the images" in page
     stages = record["networks"]["resnet18"]["stages"]
