@@ -118,17 +118,20 @@ def test_layers_have_every_relu_at_every_threshold(studied):
 
 
 def test_it_ends_in_one_line(tmp_path, capsys):
-    drawn = jv.data.shapes(jax.random.key(0), 8)
-    for i, (image, label) in enumerate(zip(drawn.image, drawn.label, strict=True)):
-        folder = tmp_path / "data" / jv.data.SHAPE_NAMES[int(label)]
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.asarray(255 * image, np.uint8)).save(folder / f"{i}.png")
+    # As many images, sizes and steps as above, so that nothing is compiled again.
+    drawn = jv.data.shapes(jax.random.key(0), 200)
+    for label, name in enumerate(jv.data.SHAPE_NAMES):
+        folder = tmp_path / "data" / name
+        folder.mkdir(parents=True)
+        for i in np.flatnonzero(drawn.label == label)[:3]:
+            pixels = np.asarray(255 * drawn.image[i], np.uint8)
+            Image.fromarray(pixels).save(folder / f"{i}.png")
     (tmp_path / "weights").mkdir()
-    for i, name in enumerate(("shapes-plain", "shapes-plain-7", "shapes-residual")):
+    for i, name in enumerate(("shapes-plain", "shapes-plain-7", "shapes-dense")):
         model = ports.load(name.removesuffix("-7"), key=jax.random.key(i))
         ports.save(model, tmp_path / "weights" / f"{name}.safetensors")
-    options = ["--models", "shapes-plain", "shapes-residual", "--weights", tmp_path / "weights"]
-    options += ["--data", tmp_path / "data", "--images", 8, "--cells", 3, "--steps", 1]
+    options = ["--models", *NETS, "--weights", tmp_path / "weights"]
+    options += ["--data", tmp_path / "data", "--images", 30, "--cells", 2, 8, "--steps", 2]
     assert run("study", "skips", *options, "--out", tmp_path / "out") == 0
     said = capsys.readouterr()
     assert said.err == ""
@@ -139,7 +142,7 @@ def test_it_ends_in_one_line(tmp_path, capsys):
         "shapes-plain.safetensors",
         "shapes-plain-7.safetensors",
     ]
-    assert "Of shapes-residual there is one run" in (tmp_path / "out" / "index.html").read_text()
+    assert "Of shapes-dense there is one run" in (tmp_path / "out" / "index.html").read_text()
 
 
 @pytest.mark.parametrize(
