@@ -64,6 +64,9 @@ def skips(
     report.check_writable(out)
     names = skips_subjects.checked_networks(models)
     _check(images, cells, threshold, steps)
+    smallest = min(inputs.checked_card(name).input_size for name in names)
+    if max(cells) >= smallest:
+        raise Mistake(f"--cells must be below {smallest}, the input's side, not {max(cells)}")
     if data is None and not all(name.startswith("shapes-") for name in names):
         raise Mistake("--data FOLDER is needed for networks of photographs: the classes' folders")
     where = {name: skips_subjects.weights_of(name, weights) for name in names}
@@ -72,9 +75,6 @@ def skips(
         name: skips_subjects.class_of_each(source.categories, inputs.checked_card(name))
         for name in names
     }
-    smallest = min(inputs.checked_card(name).input_size for name in names)
-    if max(cells) >= smallest:
-        raise Mistake(f"--cells must be below {smallest}, the input's side, not {max(cells)}")
 
     chosen = choose.first_of_each(source.label, count=SHOWN)
     runs: list[Run] = []

@@ -118,7 +118,7 @@ def shuffle_patches(
       [1.0, 0.0, 2.0]
 
     References:
-      Brendel & Bethge, Approximating CNNs with bag-of-local-features models, 2019, section 4.
+      Brendel & Bethge, Approximating CNNs with bag-of-local-features models, 2019.
     """
     return _patches_shuffled(key, batch(x), patch=_side("patch", patch))
 
