@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxviz.transform.memory import budget, live_bytes
+from jaxviz.transform.memory import budget, live_bytes, with_scratch
 
 __all__ = ["in_batches"]
 
@@ -23,7 +23,7 @@ def in_batches(f: Callable, model: Any, arrays: Any, *, memory: int | None = Non
         axis. All batches have one shape: the last one repeats the last image until it is full.
       model: a callable pytree.
       arrays: a pytree of arrays, in NumPy or on a device.
-      memory: bytes for a batch's activations; by default half of the device's memory, 512 MiB on a
+      memory: bytes for a batch's activations; by default half of the device's memory, 256 MiB on a
         CPU. One image at a time is what there is at least.
 
     Returns:
@@ -38,8 +38,7 @@ def in_batches(f: Callable, model: Any, arrays: Any, *, memory: int | None = Non
     """
     count = len(jax.tree.leaves(arrays)[0])
     example = jax.tree.map(lambda leaf: leaf[:1], arrays)
-    # As much again for the packed operands of convolutions.
-    each = 2 * max(live_bytes(jax.make_jaxpr(lambda arrays: f(model, arrays))(example)), 1)
+    each = with_scratch(live_bytes(jax.make_jaxpr(lambda arrays: f(model, arrays))(example)))
     most = max((budget() if memory is None else memory) // each, 1)
     size = math.ceil(count / math.ceil(count / most))
     found = []
