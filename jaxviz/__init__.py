@@ -20,6 +20,9 @@ from jaxviz.attribution import occlusion as occlusion
 from jaxviz.attribution import occlusion_panels as occlusion_panels
 from jaxviz.attribution import saliency as saliency
 
+# model -> its architecture
+from jaxviz.diagram import diagram as diagram
+
 # image -> image
 from jaxviz.perturb import gaussian_blur as gaussian_blur
 from jaxviz.perturb import grid_shuffle_blur as grid_shuffle_blur

@@ -29,6 +29,7 @@ def public():
         "jaxviz",
         "ports",
         "jaxviz.data",
+        "jaxviz.diagram",
         "jaxviz.perturb",
         "jaxviz.report",
         "jaxviz.studies",
@@ -94,7 +95,11 @@ ALLOWED = {
     "perturb": set(),
     "report": set(),
     "data": set(),
+<<<<<<< HEAD
     "studies": {"transform", "attribution", "synthesis", "perturb"},
+=======
+    "diagram": {"transform"},
+>>>>>>> 535d653 (The architecture of a model as a graph, read from its program)
 }
 
 
@@ -116,6 +121,6 @@ def test_ports_uses_tap_alone():
 
 def test_import_leaves_pictures_and_weights_alone():
     code = "import sys, jaxviz; print([m for m in ('matplotlib', 'ports', 'torch', 'tyro', "
-    code += "'orbax.checkpoint', 'huggingface_hub') if m in sys.modules])"
+    code += "'orbax.checkpoint', 'huggingface_hub', 'graphviz', 'daft', 'onnx', 'rich') if m in sys.modules])"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
     assert printed.strip() == "[]"

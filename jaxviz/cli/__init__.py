@@ -27,7 +27,7 @@ def _understood(words: Sequence[str]) -> Callable[[], None]:
     """The command that the words stand for; a mistake if they stand for none."""
     from tyro.extras import SubcommandApp
 
-    from jaxviz.cli import convert, demo, explain, features, layers, study, train
+    from jaxviz.cli import convert, demo, diagram, explain, features, layers, study, train
     from jaxviz.cli.mistakes import Mistake
     from jaxviz.cli.usage import usage_sentence
 
@@ -36,6 +36,7 @@ def _understood(words: Sequence[str]) -> Callable[[], None]:
         "explain": explain.explain,
         "features": features.features,
         "layers": layers.layers,
+        "diagram": diagram.diagram,
         "train": train.train,
         "convert": convert.convert,
         "study": study.study,

@@ -187,10 +187,26 @@ def _copied(model: Callable) -> Callable:
 
 def tapped_program(model: Callable, x: Any) -> tuple[core.ClosedJaxpr, Any]:
     """A model's program, with its taps or, where it has none, with its modules' outputs tapped."""
-    program, structure = trace(lambda x: _copied(model)(x), x)
+    return tapped_program_of(lambda _: _copied(model), (), x)
+
+
+def tapped_program_of(
+    model_of: Callable[[Any], Callable], weights: Any, x: Any
+) -> tuple[core.ClosedJaxpr, Any]:
+    """The program of `model_of(weights)(x)`, tapped by its modules' paths if by nothing else.
+
+    Args:
+      model_of: makes the model of its arrays.
+      weights: the arrays, which become the program's first inputs.
+      x: the model's input.
+
+    Returns:
+      `(program, structure)`, as `trace`.
+    """
+    program, structure = trace(lambda weights, x: model_of(weights)(x), weights, x)
     if calls_any(program, _is_tap):
         return program, structure
-    return trace(lambda x: _with_module_paths(model, x), x)
+    return trace(lambda weights, x: _with_module_paths(model_of(weights), x), weights, x)
 
 
 def _with_module_paths(model: Callable, x: Any) -> Any:
