@@ -163,11 +163,13 @@ def _follows(before: Node, node: Node) -> bool:
 def _build(block: Node) -> list[Any]:
     """What two blocks have in common whose layers do the same, be it on other channels."""
     place = {member.name: i for i, member in enumerate(block.members)}
+    apart = ("channels_read", "axis")
     return [
         (
-            member.kind,
+            # A concatenation of one map only is the identity, as in DenseNet's first layers.
+            "concat" if member.kind == "identity" else member.kind,
             sorted({place.get(source, -1) for source in member.inputs}),
-            {key: value for key, value in member.settings.items() if key != "channels_read"},
+            {key: value for key, value in member.settings.items() if key not in apart},
         )
         for member in block.members
     ]

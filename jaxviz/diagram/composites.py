@@ -23,11 +23,12 @@ _STEPS = {
     "multiply",
     "neg",
     "power",
+    "rectification",
     "rsqrt",
     "scale",
+    "select n",
     "sqrt",
     "square",
-    "stop gradient",
     "subtract",
     "sum",
     "window sum",
@@ -89,7 +90,7 @@ def _kind(parts: set[Layer]) -> tuple[str, dict]:
     if kinds & {"rsqrt", "sqrt"} and kinds & {"mean", "global average pool", "sum"}:
         return "norm", {}
     if {"exp", "sum"} <= kinds:
-        return "softmax", {}
+        return "log softmax" if "log" in kinds else "softmax", {}
     return "function", {}
 
 

@@ -276,7 +276,9 @@ def _constant(value: Any) -> Weight:
     if np.ndim(value) == 0 and not isinstance(value, jax.core.Tracer | jax.Array):
         number = np.asarray(value)
         if number.dtype.kind in "biuf":
-            return Weight(scalars=(float(number),), value=float(number))
+            # As it was written: 1e-4 and not the nearest number of 32 bits in all its digits.
+            written = float(str(number)) if number.dtype.kind == "f" else float(number)
+            return Weight(scalars=(written,), value=written)
     return Weight(shape=tuple(np.shape(value)))
 
 

@@ -24,7 +24,7 @@ class _Value(NamedTuple):
     Attributes:
       layer: that makes it.
       shape: as the program has it.
-      channels: the axis of the channels.
+      channels: the axis of the channels, -1 for the last.
       open: whether the next operation may join the layer: nothing else reads it, no tap names it.
     """
 
@@ -81,7 +81,8 @@ def recognize(program: Program) -> tuple[list[Layer], list[Layer]]:
                 layer = Layer("identity", [layer], layer.shape, name=name)
         lonely = reads[place] == 1 and not operation.taps and layer.kind != "input"
         may_join = lonely and (entered is None or layer is not entered.layer or entered.open)
-        values[place] = _Value(layer, operation.shape, channels, may_join)
+        last = channels == len(operation.shape) - 1
+        values[place] = _Value(layer, operation.shape, -1 if last else channels, may_join)
         layers.append(layer)
     outputs = [values[place].layer for place in program.outputs]
     found = merged(_ordered(layers, outputs), outputs)
@@ -127,7 +128,7 @@ def _ordered(layers: Sequence[Layer], outputs: Sequence[Layer]) -> list[Layer]:
 
 
 def _channels_last(shape: tuple[int, ...], channels: int) -> tuple[int, ...]:
-    if len(shape) < 3:
+    if len(shape) < 3 or channels == -1:
         return shape
     return (*shape[:channels], *shape[channels + 1 :], shape[channels])
 
@@ -136,12 +137,13 @@ def _last_axis(axis: int, channels: int, rank: int) -> int:
     """Where an axis lies when the channels are last."""
     if rank < 3:
         return axis
+    channels %= rank
     return rank - 1 if axis == channels else axis - (axis > channels)
 
 
 def _places(shape: Sequence[int], channels: int) -> list[int]:
     """The axes that are neither the batch nor the channels."""
-    return [axis for axis in range(1, len(shape)) if axis != channels]
+    return [axis for axis in range(1, len(shape)) if axis != channels % len(shape)]
 
 
 def _new(
@@ -153,7 +155,7 @@ def _new(
 ) -> _Result:
     if channels is None:
         same_rank = [value for value in sources if len(value.shape) == len(operation.shape)]
-        channels = same_rank[0].channels if same_rank else len(operation.shape) - 1
+        channels = same_rank[0].channels if same_rank else -1
     layer = Layer(
         kind,
         [value.layer for value in sources],
@@ -202,13 +204,13 @@ def _moved(operation: Operation, sources: Sequence[_Value]) -> _Result:
     (value,) = sources
     channels = value.channels
     if operation.name == "transpose":
-        return _Result(value.layer, operation.parameters["permutation"].index(channels))
+        order = operation.parameters["permutation"]
+        return _Result(value.layer, order.index(channels % len(order)))
     before = [size for size in value.shape if size != 1]
     after = [size for size in operation.shape if size != 1]
     if operation.name == "reshape" and before != after:
         flat = len(operation.shape) == 2 and operation.shape[0] == value.shape[0]
-        last = len(operation.shape) - 1
-        return _new("flatten" if flat else "reshape", operation, sources, last)
+        return _new("flatten" if flat else "reshape", operation, sources, -1)
     if len(operation.shape) != len(value.shape):
         channels = _carried(value.shape, operation.shape, channels)
     return _Result(value.layer, channels)
@@ -216,11 +218,11 @@ def _moved(operation: Operation, sources: Sequence[_Value]) -> _Result:
 
 def _carried(before: Sequence[int], after: Sequence[int], axis: int) -> int:
     """Where an axis lies after axes of one entry were added or taken away."""
-    if not before or before[axis] == 1:
-        return len(after) - 1
+    if axis == -1 or before[axis] == 1:
+        return -1
     rank = sum(size != 1 for size in before[:axis])
     wide = [place for place, size in enumerate(after) if size != 1]
-    return wide[rank] if rank < len(wide) else len(after) - 1
+    return wide[rank] if rank < len(wide) else -1
 
 
 def _copied(operation: Operation, sources: Sequence[_Value]) -> _Result:
@@ -277,9 +279,7 @@ def _product(operation: Operation, sources: Sequence[_Value]) -> _Result:
     # The product has the free axes of the image first, and the new channels behind them.
     from_left = isinstance(operation.operands[0], int)
     if len(axes) != 1 or len(free) < 3 or batch:
-        kind = "dense"
-        return _new(kind, operation, sources, len(operation.shape) - 1, channels_read=features,
-                    bias=False)
+        return _new("dense", operation, sources, -1, channels_read=features, bias=False)
     read, stride = sources, (1,) * (len(free) - 1)
     if value.open and value.layer.kind == "slice" and not any(value.layer.settings["start"]):
         steps = value.layer.settings["stride"]
@@ -289,7 +289,7 @@ def _product(operation: Operation, sources: Sequence[_Value]) -> _Result:
         "conv",
         operation,
         read,
-        len(operation.shape) - 1 if from_left else 0,
+        -1 if from_left else 0,
         kernel=(1,) * (len(free) - 1),
         stride=stride,
         padding=((0, 0),) * (len(free) - 1),
@@ -335,6 +335,8 @@ def _windows(kind: str) -> _Rule:
         if any(window[axis] > 1 for axis in range(len(window)) if axis not in places):
             return _new("window sum" if own == "sum pool" else own, operation, sources,
                         kernel=tuple(window))
+        if len(places) > 2:  # an axis of one entry, which `vmap` put there
+            places = [axis for axis in places if value.shape[axis] > 1 or window[axis] > 1]
         if all(window[axis] == 1 == p["window_strides"][axis] for axis in places):
             return _Result(value.layer, value.channels)
         return _new(
@@ -356,9 +358,8 @@ def _reduction(kind: str) -> _Rule:
         everywhere = bool(axes) and axes == _places(value.shape, value.channels)
         over = "image" if everywhere and len(value.shape) > 2 else tuple(axes)
         own = "global max pool" if kind == "largest" and over == "image" else kind
-        # Where the channels were reduced too, the last axis stands for them.
-        rank = value.channels - sum(axis < value.channels for axis in axes)
-        left = rank if value.channels not in axes else len(operation.shape) - 1
+        channels = value.channels % len(value.shape)
+        left = -1 if channels in axes else channels - sum(axis < channels for axis in axes)
         return _new(own, operation, sources, left, over=over)
 
     return rule
@@ -371,7 +372,7 @@ def _arithmetic(kind: str) -> _Rule:
         (value,), (weight,), layer = sources, operation.weights, sources[0].layer
         name = operation.name
         if name == "max" and weight.value == 0.0:
-            return _new("ReLU", operation, sources)
+            return _new("rectification", operation, sources)
         if name not in ("add", "sub", "mul", "div"):
             return _new(kind, operation, sources, other=weight.value)
         step = name, weight.value
@@ -436,6 +437,7 @@ _RULES: dict[str, _Rule] = {
             "pvary",
             "reduce_precision",
             "sharding_constraint",
+            "stop_gradient",
         ),
         _copied,
     ),
@@ -460,6 +462,8 @@ _RULES: dict[str, _Rule] = {
 
 def _settle(layer: Layer) -> None:
     """Gives the layer its last kind."""
+    if layer.kind == "rectification":  # and no step of a normalisation
+        layer.kind = "ReLU"
     if layer.kind == "scale":
         layer.settings["steps"] = tuple(layer.steps)
     if layer.kind == "scale" and layer.made_by & {"rsqrt", "sqrt"}:
