@@ -75,8 +75,8 @@ def _fill(drawing: Any, nest: Nest, number: dict[str, str]) -> None:
     for item in nest.inside:
         if isinstance(item, Nest):
             with drawing.subgraph(name=f"cluster_{item.name}") as frame:
-                frame.attr(label=escape(item.name), labeljust="l", color="#bbbbbb",
-                           style="rounded", fontsize="10")
+                frame.attr(label=escape(item.name.rpartition(".")[2]), labeljust="l", color="#bbbbbb",
+                           style="rounded", fontsize="9")
                 _fill(frame, item, number)
         else:
             label = "\\n".join(escape(line) for line in lines(item))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxviz.diagram.needed import package
-from jaxviz.transform.interpret import Rules, calls_any, interpret, trace
+from jaxviz.transform.interpret import Rules, evaluate, interpret, trace
 
 __all__ = ["onnx"]
 
@@ -22,8 +21,11 @@ _LARGEST = 2**31
 def onnx(model: Callable, x: Any, *, title: str) -> bytes:
     """The model as an ONNX file, which Netron draws and ONNX Runtime computes.
 
+    What depends on weights alone is computed, so that a batch normalisation becomes a product and a
+    sum; the weights are stored in the file.
+
     Args:
-      model: a callable pytree with real weights.
+      model: a callable pytree with real weights, from one array to one.
       x: its input, or a `jax.ShapeDtypeStruct` of it.
       title: the model's name.
 
@@ -39,27 +41,72 @@ def onnx(model: Callable, x: Any, *, title: str) -> bytes:
     leaves = jax.tree.leaves(model)
     if any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves):
         raise ValueError("the format onnx holds the weights, and the model has only their shapes.")
-    size = sum(leaf.nbytes for leaf in leaves if hasattr(leaf, "nbytes"))
+    size = sum(leaf.nbytes for leaf in leaves if isinstance(leaf, jax.Array))
     if size >= _LARGEST:
         raise ValueError(f"an ONNX file holds less than 2 GiB of weights, the model has {size:,}.")
-    given = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), x)
-    return jax2onnx.to_onnx(
-        _untapped(model), [given], model_name=title, opset=_OPSET
-    ).SerializeToString()
+    given = jax.ShapeDtypeStruct(x.shape, x.dtype)
+    # Traced here: while it converts, jax2onnx has other functions in Flax's and JAX's place.
+    program, _ = trace(model, given)
+    rules = Rules(rule=_rule, enters=lambda inner: True)
+    try:
+        found = jax2onnx.to_onnx(
+            lambda x: interpret(program, [x], rules)[0][0], [given], model_name=title, opset=_OPSET
+        )
+    except NotImplementedError as error:
+        raise NotImplementedError(f"jax2onnx cannot write {title}: {error}") from error
+    return found.SerializeToString()
 
 
-def _untapped(model: Callable) -> Callable:
-    """The model without the names of its layers, which ONNX has no operation for."""
+def _rule(equation: Any, operands: Sequence[Any], found: Any) -> Sequence[Any] | None:
+    """What is better said in another way: see each case."""
+    name, p = equation.primitive.name, equation.params
+    if name == "name":  # a layer's name is no operation
+        return operands
+    if not any(isinstance(operand, jax.core.Tracer) for operand in operands):
+        with jax.ensure_compile_time_eval():
+            return evaluate(equation, *operands)
+    if name == "jit" and p["name"] == "relu":
+        return [jax.nn.relu(*operands)]  # not Max with 0
+    if name == "dot_general" and _at_every_place(equation):
+        return [_convolution(*operands)]
+    if name == "reduce_window_max" and _over_images(p):
+        return [_max_pool(operands[0], p)]
+    return None
 
-    def rule(equation, operands, found):
-        return operands if equation.primitive.name == "name" else None
 
-    def inner(program):
-        return calls_any(program, lambda equation: equation.primitive.name == "name")
+def _at_every_place(equation: Any) -> bool:
+    """Whether a matrix multiplies the channels of an image: a 1x1 convolution, not Einsum."""
+    image, matrix = (len(variable.aval.shape) for variable in equation.invars)
+    return (image, matrix) == (4, 2) and equation.params["dimension_numbers"] == (
+        ((3,), (0,)),
+        ((), ()),
+    )
 
-    def bare(x):
-        program, structure = trace(model, x)
-        outputs, _ = interpret(program, jax.tree.leaves(x), Rules(rule=rule, enters=inner))
-        return jax.tree.unflatten(structure, outputs)
 
-    return bare
+def _convolution(x: Any, matrix: Any) -> Any:
+    names = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(
+        x, matrix[None, None], (1, 1), "VALID", dimension_numbers=names
+    )
+
+
+def _over_images(p: dict[str, Any]) -> bool:
+    window, strides, pads = p["window_dimensions"], p["window_strides"], p["padding"]
+    plain = all(step == 1 for step in (*p["base_dilation"], *p["window_dilation"]))
+    outside = [(window[axis], strides[axis], tuple(pads[axis])) for axis in (0, len(window) - 1)]
+    return plain and len(window) == 4 and outside == [(1, 1, (0, 0))] * 2
+
+
+def _max_pool(x: Any, p: dict[str, Any]) -> Any:
+    """By Flax's function, which jax2onnx makes one node of.
+
+    Its rule for the primitive has the batch and the channels as axes of the window, and ONNX Runtime
+    has no pooling over more than three.
+    """
+    from flax import nnx
+
+    if any(any(pair) for pair in p["padding"]):
+        lowest = jnp.array(-jnp.inf, x.dtype)
+        x = jax.lax.pad(x, lowest, [(low, high, 0) for low, high in p["padding"]])
+    window, strides = p["window_dimensions"][1:-1], p["window_strides"][1:-1]
+    return nnx.max_pool(x, window_shape=tuple(window), strides=tuple(strides), padding="VALID")

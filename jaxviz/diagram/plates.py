@@ -66,7 +66,8 @@ def _drawing(daft: Any, graph: Graph, title: str) -> Any:
         x, y = at(found.place[node.name])
         drawing.add_node(
             node.name,
-            "\n".join(lines(node, numbers=False)),
+            # How often it is repeated the plate says.
+            "\n".join([node.name, *lines(node, numbers=False)[1:]]),
             x,
             y,
             aspect=_WIDE / _TALL,

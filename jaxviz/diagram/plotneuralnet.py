@@ -71,6 +71,7 @@ _FILLS = {
     "global average pool": r"\PoolColor",
     "global max pool": r"\PoolColor",
 }
+_OTHER = r"\OtherColor"
 
 
 def plotneuralnet(graph: Graph, *, title: str) -> str:
@@ -157,7 +158,7 @@ def _scaled(size: int, largest: int) -> float:
 
 def _solid(name: str, at: str, piece: _Piece, largest: int) -> list[str]:
     node = piece.nodes[0]
-    shift = "(0,0,0)" if at == "(0,0,0)" else "(1.6,0,0)"
+    shift = "(0,0,0)" if at == "(0,0,0)" else "(2,0,0)"
     if node.kind in _BALLS:
         logo = _BALLS[node.kind]
         return [
@@ -192,19 +193,24 @@ def _solid(name: str, at: str, piece: _Piece, largest: int) -> list[str]:
     ]
 
 
-_OTHER = r"\OtherColor"
-
-
 def _caption(piece: _Piece) -> str:
+    """Two lines, centred below the solid; its own width is too small for words."""
     nodes: Sequence[Node] = piece.main
-    name = nodes[0].name.rpartition(".")[2]
+    above = _short(nodes[0].path)
     if len(nodes) > 1:
-        name += f"–{nodes[-1].name.rpartition('.')[2]}"
+        above += f"–{nodes[-1].path[-1]}"
     if nodes[0].repeats > 1:
-        name += f" ×{nodes[0].repeats}"
-    if nodes[0].kind in ("input", "block"):
-        return escaped(name)
-    return escaped(f"{name} {operation(nodes[0]).partition(',')[0]}")
+        above += f" ×{nodes[0].repeats}"
+    stacked = escaped(above)
+    if nodes[0].kind not in ("input", "block"):
+        words = operation(nodes[0]).partition(",")[0].replace("average", "avg")
+        stacked += rf"\\{escaped(words)}"
+    return rf"\makebox[0pt]{{\scriptsize\shortstack{{{stacked}}}}}"
+
+
+def _short(path: tuple[str, ...]) -> str:
+    """The last part of a name, and the one before where the last is a mere number."""
+    return ".".join(path[-2:] if path[-1][0].isdigit() else path[-1:])
 
 
 def _skip(pieces: Sequence[_Piece], source: int, target: int, largest: int) -> list[str]:
