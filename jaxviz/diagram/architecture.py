@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from os.path import commonprefix
 from types import MappingProxyType
 from typing import Any
 
-from jaxviz.diagram.graph import Graph, Node, numbered
+from jaxviz.diagram.graph import Graph, Node, numbered, shared
 from jaxviz.diagram.layer import Layer
 from jaxviz.diagram.program import read_program
 from jaxviz.diagram.recognize import recognize
@@ -77,7 +76,7 @@ def _names(layers: Sequence[Layer]) -> dict[Layer, str]:
             else:
                 later = (_around(other) for other in layers[place + 1 :])
                 after = next((around for around in later if around is not None), ())
-                inside = commonprefix([before, after])
+                inside = shared(before, after)
             word = layer.kind.lower().replace(" ", "_")
             names[layer] = numbered(".".join([*inside, word]), taken)
             taken.add(names[layer])

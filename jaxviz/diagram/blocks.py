@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from os.path import commonprefix
 from types import MappingProxyType
 from typing import Any
 
-from jaxviz.diagram.graph import Graph, Node, numbered
+from jaxviz.diagram.graph import Graph, Node, numbered, shared
 
 __all__ = ["READABLE", "collapsed"]
 
@@ -177,5 +176,5 @@ def _build(block: Node) -> list[Any]:
 
 def _span(first: tuple[str, ...], last: tuple[str, ...]) -> str:
     """`layer1.0–2` for the blocks from `layer1.0` to `layer1.2`."""
-    shared = re.sub(r"\d+$", "", commonprefix([first[-1], last[-1]]))
-    return ".".join([*first[:-1], f"{first[-1]}–{last[-1][len(shared) :]}"])
+    alike = re.sub(r"\d+$", "", "".join(shared(first[-1], last[-1])))
+    return ".".join([*first[:-1], f"{first[-1]}–{last[-1][len(alike) :]}"])

@@ -9,7 +9,7 @@ from jaxviz.diagram.labels import colour, lines
 from jaxviz.diagram.needed import package, program
 from jaxviz.diagram.nesting import Nest, nested
 
-__all__ = ["source", "svg", "png"]
+__all__ = ["png", "source", "svg"]
 
 
 def source(graph: Graph, *, title: str) -> str:
@@ -57,8 +57,14 @@ def _drawing(graph: Graph, title: str) -> Any:
     font = {"fontname": "Helvetica", "fontsize": "10"}
     drawing = graphviz.Digraph(
         title,
-        graph_attr={"label": graphviz.escape(title), "labelloc": "t", "nodesep": "0.3",
-                    "ranksep": "0.3", "fontname": "Helvetica", "fontsize": "14"},
+        graph_attr={
+            "label": graphviz.escape(title),
+            "labelloc": "t",
+            "nodesep": "0.3",
+            "ranksep": "0.3",
+            "fontname": "Helvetica",
+            "fontsize": "14",
+        },
         node_attr={"shape": "box", "style": "rounded,filled", "margin": "0.15,0.06", **font},
         edge_attr={"arrowsize": "0.6", "color": "#555555"},
     )
@@ -75,8 +81,13 @@ def _fill(drawing: Any, nest: Nest, number: dict[str, str]) -> None:
     for item in nest.inside:
         if isinstance(item, Nest):
             with drawing.subgraph(name=f"cluster_{item.name}") as frame:
-                frame.attr(label=escape(item.name.rpartition(".")[2]), labeljust="l", color="#bbbbbb",
-                           style="rounded", fontsize="9")
+                frame.attr(
+                    label=escape(item.name.rpartition(".")[2]),
+                    labeljust="l",
+                    color="#bbbbbb",
+                    style="rounded",
+                    fontsize="9",
+                )
                 _fill(frame, item, number)
         else:
             label = "\\n".join(escape(line) for line in lines(item))

@@ -55,7 +55,9 @@ FORMATS: dict[str, Format] = {
     "daft-pdf": Format(".daft.pdf", "the same as PDF", plates.pdf),
     "prototxt": Format(".prototxt", "Caffe's, for Netscope", prototxt.prototxt, collapses=False),
     "convnetdraw": Format(
-        ".convnetdraw.txt", "for ConvNetDraw, sequential networks", convnetdraw.script,
+        ".convnetdraw.txt",
+        "for ConvNetDraw, sequential networks",
+        convnetdraw.script,
         collapses=False,
     ),
     "onnx": Format(".onnx", "for Netron, with the weights", None, collapses=False),

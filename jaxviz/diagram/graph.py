@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-__all__ = ["Graph", "Node", "numbered"]
+__all__ = ["Graph", "Node", "numbered", "shared"]
 
 
 class Node(NamedTuple):
@@ -87,3 +87,11 @@ def numbered(name: str, taken: Mapping[str, Any] | set[str]) -> str:
         count += 1
         candidate = f"{name}_{count}"
     return candidate
+
+
+def shared(first: Sequence[str], second: Sequence[str]) -> Sequence[str]:
+    """What two names, or two paths, begin with alike."""
+    alike = 0
+    while alike < min(len(first), len(second)) and first[alike] == second[alike]:
+        alike += 1
+    return first[:alike]

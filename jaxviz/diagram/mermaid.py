@@ -53,8 +53,8 @@ def flowchart(graph: Graph, *, title: str) -> str:
 def _boxes(nest: Nest, number: dict[str, str], indent: str) -> Iterator[str]:
     for item in nest.inside:
         if isinstance(item, Nest):
-            first = next(iter(_nodes(item)))
-            yield f'{indent}subgraph b{number[first.name]}_{item.name.count(".")}["{_quoted(item.name)}"]'
+            frame = f"b{number[next(_nodes(item)).name]}_{item.name.count('.')}"
+            yield f'{indent}subgraph {frame}["{_quoted(item.name)}"]'
             yield from _boxes(item, number, indent + "  ")
             yield f"{indent}end"
         else:
@@ -78,6 +78,6 @@ def _class(node: Node) -> str:
 
 def _quoted(text: str) -> str:
     """Text inside double quotes: Mermaid writes other characters by their numbers."""
-    for letter in "#\"<>":
+    for letter in '#"<>':
         text = text.replace(letter, f"#{ord(letter)};" if letter != "#" else "\0")
     return text.replace("\0", "#35;")

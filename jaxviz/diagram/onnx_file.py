@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from jaxviz.diagram.needed import package
 from jaxviz.transform.interpret import Rules, evaluate, interpret, trace
@@ -62,14 +63,15 @@ def _rule(equation: Any, operands: Sequence[Any], found: Any) -> Sequence[Any] |
     name, p = equation.primitive.name, equation.params
     if name == "name":  # a layer's name is no operation
         return operands
-    if not any(isinstance(operand, jax.core.Tracer) for operand in operands):
+    if not any(isinstance(operand, Tracer) for operand in operands):
         with jax.ensure_compile_time_eval():
             return evaluate(equation, *operands)
     if name == "jit" and p["name"] == "relu":
         return [jax.nn.relu(*operands)]  # not Max with 0
     if name == "dot_general" and _at_every_place(equation):
         return [_convolution(*operands)]
-    if name == "reduce_window_max" and _over_images(p):
+    spread = (*p.get("base_dilation", ()), *p.get("window_dilation", ()))
+    if name == "reduce_window_max" and set(spread) == {1} and 1 <= len(_pooled_axes(p)) <= 3:
         return [_max_pool(operands[0], p)]
     return None
 
@@ -90,23 +92,32 @@ def _convolution(x: Any, matrix: Any) -> Any:
     )
 
 
-def _over_images(p: dict[str, Any]) -> bool:
-    window, strides, pads = p["window_dimensions"], p["window_strides"], p["padding"]
-    plain = all(step == 1 for step in (*p["base_dilation"], *p["window_dilation"]))
-    outside = [(window[axis], strides[axis], tuple(pads[axis])) for axis in (0, len(window) - 1)]
-    return plain and len(window) == 4 and outside == [(1, 1, (0, 0))] * 2
+def _pooled_axes(p: dict[str, Any]) -> list[int]:
+    """The axes that windows of a pooling extend along."""
+    sizes = zip(p["window_dimensions"], p["window_strides"], strict=True)
+    return [axis for axis, (window, stride) in enumerate(sizes) if window > 1 or stride > 1]
 
 
 def _max_pool(x: Any, p: dict[str, Any]) -> Any:
     """By Flax's function, which jax2onnx makes one node of.
 
-    Its rule for the primitive has the batch and the channels as axes of the window, and ONNX Runtime
-    has no pooling over more than three.
+    Its rule for the primitive has the batch and the channels as axes of the window, and ONNX
+    Runtime has no pooling over more than three.
     """
     from flax import nnx
 
     if any(any(pair) for pair in p["padding"]):
         lowest = jnp.array(-jnp.inf, x.dtype)
         x = jax.lax.pad(x, lowest, [(low, high, 0) for low, high in p["padding"]])
-    window, strides = p["window_dimensions"][1:-1], p["window_strides"][1:-1]
-    return nnx.max_pool(x, window_shape=tuple(window), strides=tuple(strides), padding="VALID")
+    axes = _pooled_axes(p)
+    window = tuple(p["window_dimensions"][axis] for axis in axes)
+    strides = tuple(p["window_strides"][axis] for axis in axes)
+    if axes == [1, 2] and x.ndim == 4:
+        return nnx.max_pool(x, window_shape=window, strides=strides, padding="VALID")
+    # All other axes are brought to the front, as one batch of maps of one channel.
+    others = [axis for axis in range(x.ndim) if axis not in axes]
+    order = [*others, *axes]
+    maps = x.transpose(order).reshape(-1, *(x.shape[axis] for axis in axes), 1)
+    pooled = nnx.max_pool(maps, window_shape=window, strides=strides, padding="VALID")
+    sizes = [*(x.shape[axis] for axis in others), *pooled.shape[1:-1]]
+    return pooled.reshape(sizes).transpose([order.index(axis) for axis in range(x.ndim)])

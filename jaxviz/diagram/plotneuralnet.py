@@ -210,7 +210,7 @@ def _caption(piece: _Piece) -> str:
 
 def _short(path: tuple[str, ...]) -> str:
     """The last part of a name, and the one before where the last is a mere number."""
-    return ".".join(path[-2:] if path[-1][0].isdigit() else path[-1:])
+    return ".".join(path[-2:] if path[-1:][0][:1].isdigit() else path[-1:])
 
 
 def _skip(pieces: Sequence[_Piece], source: int, target: int, largest: int) -> list[str]:

@@ -163,9 +163,7 @@ def read_program(model: Callable, x: Any) -> Program:
         for place, array in enumerate(arrays)
     ]
     outputs = walk.program(program, [*inputs, 0])
-    return Program(
-        walk.operations, [value for value in outputs if isinstance(value, int)], sizes
-    )
+    return Program(walk.operations, [value for value in outputs if isinstance(value, int)], sizes)
 
 
 def _trained(model: Any) -> Iterable[bool]:
@@ -241,14 +239,14 @@ class _Walk:
             if isinstance(value, int):
                 self.tap(value, parameters["name"])
             return [value]
-        whole = called in CALLS and len(equation.outvars) == 1 and depends
+        whole = depends and len(equation.outvars) == 1 and called in CALLS
         if equation.primitive in _OPENED and not whole:
             return self.program(parameters[_OPENED[equation.primitive]], operands)
         if not depends:
             return [_combined(name, operands, _shape(out)) for out in equation.outvars]
         self.operations.append(
             Operation(
-                called if whole else name,
+                str(called) if whole else name,
                 tuple(operands),
                 tuple(_shape(variable) for variable in equation.invars),
                 _shape(equation.outvars[0]),
@@ -273,7 +271,7 @@ def _shape(variable: Any) -> tuple[int, ...]:
 
 
 def _constant(value: Any) -> Weight:
-    if np.ndim(value) == 0 and not isinstance(value, jax.core.Tracer | jax.Array):
+    if np.ndim(value) == 0 and not isinstance(value, jax.Array):
         number = np.asarray(value)
         if number.dtype.kind in "biuf":
             # As it was written: 1e-4 and not the nearest number of 32 bits in all its digits.

@@ -104,9 +104,10 @@ def _changes_nothing(node: Node, nodes: dict[str, Node]) -> bool:
     if node.kind == "identity":
         return True
     sizes = [size for size in node.shape if size != 1]
-    return node.kind == "reshape" and [
-        size for size in nodes[node.inputs[0]].shape if size != 1
-    ] == sizes
+    return (
+        node.kind == "reshape"
+        and [size for size in nodes[node.inputs[0]].shape if size != 1] == sizes
+    )
 
 
 def _layers(node: Node, nodes: dict[str, Node]) -> Iterator[tuple[str, str, _Fields]]:
@@ -192,8 +193,11 @@ def _scale(node: Node, nodes: dict[str, Node]) -> Iterator[tuple[str, str, _Fiel
             scale, shift = scale * factor, shift * factor
         else:
             shift += number if step == "add" else -number
-    yield "Power", "", [("power_param", [("scale", Word(f"{scale:.7g}")),
-                                         ("shift", Word(f"{shift:.7g}"))])]
+    yield (
+        "Power",
+        "",
+        [("power_param", [("scale", Word(f"{scale:.7g}")), ("shift", Word(f"{shift:.7g}"))])],
+    )
 
 
 def _pooling(node: Node, nodes: dict[str, Node]) -> Iterator[tuple[str, str, _Fields]]:
@@ -258,12 +262,21 @@ def _response(node: Node, nodes: dict[str, Node]) -> Iterator[tuple[str, str, _F
     settings = node.settings
     # Caffe divides alpha by the size of the window.
     alpha = settings["alpha"] * settings["size"]
-    yield "LRN", "", [("lrn_param", [
-        ("local_size", settings["size"]),
-        ("alpha", Word(f"{alpha:.7g}")),
-        ("beta", Word(f"{settings['beta']:.7g}")),
-        ("k", Word(f"{settings['k']:.7g}")),
-    ])]
+    yield (
+        "LRN",
+        "",
+        [
+            (
+                "lrn_param",
+                [
+                    ("local_size", settings["size"]),
+                    ("alpha", Word(f"{alpha:.7g}")),
+                    ("beta", Word(f"{settings['beta']:.7g}")),
+                    ("k", Word(f"{settings['k']:.7g}")),
+                ],
+            )
+        ],
+    )
 
 
 _SIMPLE: dict[str, tuple[str, _Fields]] = {

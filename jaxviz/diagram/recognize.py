@@ -1,7 +1,7 @@
 """Operations of a program as the layers that people know.
 
-A rule for each primitive makes a new layer of it, or takes it into the layer before: a bias into its
-convolution, the four steps of batch normalisation into one layer, the division into the average.
+A rule for each primitive makes a new layer of it, or takes it into the layer before: a bias into
+its convolution, the steps of batch normalisation into one layer, the division into the average.
 What only moves values (transposed axes, axes of one entry) leaves no trace unless it has a name.
 """
 
@@ -333,8 +333,9 @@ def _windows(kind: str) -> _Rule:
             own = {"max": "max pool", "add": "sum pool"}.get("".join(inside), "window function")
         window, places = p["window_dimensions"], _places(value.shape, value.channels)
         if any(window[axis] > 1 for axis in range(len(window)) if axis not in places):
-            return _new("window sum" if own == "sum pool" else own, operation, sources,
-                        kernel=tuple(window))
+            return _new(
+                "window sum" if own == "sum pool" else own, operation, sources, kernel=tuple(window)
+            )
         if len(places) > 2:  # an axis of one entry, which `vmap` put there
             places = [axis for axis in places if value.shape[axis] > 1 or window[axis] > 1]
         if all(window[axis] == 1 == p["window_strides"][axis] for axis in places):
@@ -404,9 +405,7 @@ def _clip(operation: Operation, sources: Sequence[_Value]) -> _Result:
 
 
 def _concatenation(operation: Operation, sources: Sequence[_Value]) -> _Result:
-    axis = _last_axis(
-        operation.parameters["dimension"], sources[0].channels, len(operation.shape)
-    )
+    axis = _last_axis(operation.parameters["dimension"], sources[0].channels, len(operation.shape))
     return _new("concat", operation, sources, axis=axis)
 
 
@@ -471,4 +470,3 @@ def _settle(layer: Layer) -> None:
         small = [scalar for scalar in layer.scalars if 0 < scalar <= 0.1]
         if small:
             layer.settings["eps"] = small[0]
-

@@ -25,7 +25,7 @@ def table(graph: Graph, *, title: str) -> str:
       >>> print(table(Graph(nodes, ("fc",)), title="tiny"))
       tiny, input (1, 2)
       layer   operation   output   parameters   multiplications   reads
-      input   input       2                                            
+      input   input       2
       fc      dense, 3    3                 9                 6   input
       9 parameters, 6 multiplications
     """
@@ -33,39 +33,33 @@ def table(graph: Graph, *, title: str) -> str:
     from rich.table import Table
 
     rows = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="")
-    for name, justify in _COLUMNS:
-        rows.add_column(name, justify=justify, no_wrap=True)
+    for name in _COLUMNS:
+        numbers = name in ("parameters", "multiplications")
+        rows.add_column(name, justify="right" if numbers else "left", no_wrap=True)
     for node in graph.nodes:
         rows.add_row(*_row(node))
     width = Console(width=10_000).measure(rows).maximum
     written = io.StringIO()
     Console(file=written, width=width, highlight=False, markup=False, color_system=None).print(rows)
     (given,) = [node.shape for node in graph.nodes[:1]]
-    total = (
-        f"{graph.parameters:,} parameters, {graph.multiplications:,} multiplications"
-    )
+    total = f"{graph.parameters:,} parameters, {graph.multiplications:,} multiplications"
     body = "\n".join(line.rstrip() for line in written.getvalue().splitlines())
     return f"{title}, input {given}\n{body}\n{total}\n"
 
 
-_COLUMNS = (
-    ("layer", "left"),
-    ("operation", "left"),
-    ("output", "left"),
-    ("parameters", "right"),
-    ("multiplications", "right"),
-    ("reads", "left"),
-)
+_COLUMNS = ("layer", "operation", "output", "parameters", "multiplications", "reads")
 
 
 def _row(node: Node) -> tuple[str, ...]:
     name = node.name if node.repeats == 1 else f"{node.name} ×{node.repeats}"
-    reads = node.inputs if len(node.inputs) <= 4 else [*node.inputs[:3], f"{len(node.inputs)} in all"]
+    reads = ", ".join(node.inputs)
+    if len(node.inputs) > 2:
+        reads = f"{node.inputs[0]} and {len(node.inputs) - 1} more"
     return (
         name,
         operation(node),
         extent(node.shape),
         f"{node.parameters:,}" if node.parameters else "",
         f"{node.multiplications:,}" if node.multiplications else "",
-        ", ".join(reads),
+        reads,
     )

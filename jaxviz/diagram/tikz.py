@@ -93,9 +93,8 @@ def tikz(graph: Graph, *, title: str) -> str:
             for row in (found.place[source][0] + 1, found.place[target][0])
         )
         lane = f"{x(way[0][1] if way else found.place[target][1]):.2f}"
-        written.append(
-            rf"\draw[flow] ({start}.south) |- ({lane},{leave}) -- ({lane},{arrive}) -| ({end}.north);"
-        )
+        beside = f"({lane},{leave}) -- ({lane},{arrive})"
+        written.append(rf"\draw[flow] ({start}.south) |- {beside} -| ({end}.north);")
     return _HEAD + "\n".join(written) + "\n" + _TAIL
 
 

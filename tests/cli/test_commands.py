@@ -420,7 +420,9 @@ def test_features_refuses(options, words, tmp_path, capsys):
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("command", ["demo", "explain", "features", "layers", "train", "convert"])
+@pytest.mark.parametrize(
+    "command", ["demo", "explain", "features", "layers", "diagram", "train", "convert"]
+)
 def test_help_has_one_example(command, capsys):
     assert run(command, "--help") == 0
     said = capsys.readouterr().out

@@ -213,7 +213,11 @@ def test_a_bare_function():
     def apply(weights, x):
         kernel, bias, dense = weights
         y = jax.lax.conv_general_dilated(
-            x, kernel, (1, 1), "SAME", rhs_dilation=(2, 2),
+            x,
+            kernel,
+            (1, 1),
+            "SAME",
+            rhs_dilation=(2, 2),
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
         y = jnp.maximum(y + bias, 0)

@@ -28,11 +28,7 @@ def test_collapsing_keeps_layers_numbers_and_order(name, depth, port_graph):
         assert node.name not in seen
         seen.add(node.name)
     # Whoever was connected is connected, or inside of one block.
-    home = {
-        layer.name: node.name
-        for node in small.nodes
-        for layer in (node.members or (node,))
-    }
+    home = {layer.name: node.name for node in small.nodes for layer in (node.members or (node,))}
     edges = {(home[a], home[b]) for a, b in graph.edges() if home[a] != home[b]}
     assert edges == set(small.edges())
 
