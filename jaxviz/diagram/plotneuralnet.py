@@ -196,7 +196,7 @@ def _solid(name: str, at: str, piece: _Piece, largest: int) -> list[str]:
 def _caption(piece: _Piece) -> str:
     """Two lines, centred below the solid; its own width is too small for words."""
     nodes: Sequence[Node] = piece.main
-    above = _short(nodes[0].path)
+    above = _short(nodes[0].name)
     if len(nodes) > 1:
         above += f"–{nodes[-1].path[-1]}"
     if nodes[0].repeats > 1:
@@ -208,9 +208,10 @@ def _caption(piece: _Piece) -> str:
     return rf"\makebox[0pt]{{\scriptsize\shortstack{{{stacked}}}}}"
 
 
-def _short(path: tuple[str, ...]) -> str:
+def _short(name: str) -> str:
     """The last part of a name, and the one before where the last is a mere number."""
-    return ".".join(path[-2:] if path[-1:][0][:1].isdigit() else path[-1:])
+    before, _, last = name.rpartition(".")
+    return f"{before.rpartition('.')[2]}.{last}" if before and last[:1].isdigit() else last
 
 
 def _skip(pieces: Sequence[_Piece], source: int, target: int, largest: int) -> list[str]:
