@@ -166,19 +166,19 @@ def _solid(name: str, at: str, piece: _Piece, largest: int) -> list[str]:
             rf"  {{Ball={{name={name},fill=\SumColor,opacity=0.6,radius=2.5,logo=${logo}$}}}};",
         ]
     height, depth = (_scaled(side, largest) for side in _sides(node))
-    channels = [slab.shape[-1] for slab in piece.main]
-    widths = [f"{1 + math.log2(max(1, count)) / 4:.2f}" for count in channels]
-    if len(node.shape) < 3:
+    channels = [str(slab.shape[-1]) for slab in piece.main if len(node.shape) > 2]
+    widths = [f"{1.5 + math.log2(max(1, int(count))) / 4:.2f}" for count in channels]
+    if not channels:
         # A row of numbers: as deep as it is long.
-        height, depth = 3.0, 4 + 2.5 * math.log2(max(2, channels[0]))
-        channels = [""]
+        height, depth = 3.0, 4 + 2.5 * math.log2(max((2, *node.shape[1:])))
         widths = ["1.5"]
     kind = "RightBandedBox" if piece.banded else "Box"
-    label = node.shape[1] if len(node.shape) > 2 else node.shape[-1]
+    # The side of a map, or how many numbers.
+    label = next(iter(node.shape[1:]), 1)
     keys = [
         f"name={name}",
         f"caption={{{_caption(piece)}}}",
-        "xlabel={{" + "".join(f'"{count}",' for count in channels) + '"dummy"}}',
+        "xlabel={{" + "".join(f'"{count}",' for count in channels or [""]) + '"dummy"}}',
         f"zlabel={label}",
         f"fill={_FILLS.get(node.kind, _OTHER)}",
         f"height={height:.1f}",

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 
+import jax.numpy as jnp
 import pytest
 
 import ports
@@ -12,6 +13,7 @@ from jaxviz.diagram.convnetdraw import script
 from jaxviz.diagram.graph import Graph, Node
 from jaxviz.diagram.mermaid import flowchart
 from jaxviz.diagram.plotneuralnet import plotneuralnet
+from jaxviz.diagram.prototxt import prototxt
 from jaxviz.diagram.text import table
 from jaxviz.diagram.tikz import tikz
 
@@ -130,3 +132,14 @@ def test_names_with_special_characters():
     assert 'n1["a#34;b#60;c#62;#35;d<br/>dense, 3<br/>3"]' in flowchart(graph, title="t")
     written = tikz(graph, title="t")
     assert r"50\%\_\$x\&\{y\}\textasciitilde{}\textasciicircum{}\textbackslash{}" in written
+
+
+def test_a_number_is_drawn_too():
+    graph = architecture(lambda x: x.sum(), jnp.ones((1, 3)))
+    assert graph.nodes[-1].shape == ()
+    for write in (table, flowchart, tikz, plotneuralnet, script, prototxt):
+        if write is prototxt:
+            with pytest.raises(NotImplementedError, match="no layer for 'sum'"):
+                write(graph, title="sum")
+        else:
+            assert write(graph, title="sum")
