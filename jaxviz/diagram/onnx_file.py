@@ -35,7 +35,8 @@ def onnx(model: Callable, x: Any, *, title: str) -> bytes:
 
     Raises:
       ImportError: the package jax2onnx is not installed.
-      ValueError: the model has shapes in place of weights, or more weights than a file can hold.
+      ValueError: the model has shapes in place of weights, more weights than a file can hold, or
+        several outputs.
       NotImplementedError: jax2onnx has no rule for something that the model does.
     """
     jax2onnx = package("jax2onnx", "jax2onnx", "the format onnx")
@@ -47,7 +48,10 @@ def onnx(model: Callable, x: Any, *, title: str) -> bytes:
         raise ValueError(f"an ONNX file holds less than 2 GiB of weights, the model has {size:,}.")
     given = jax.ShapeDtypeStruct(x.shape, x.dtype)
     # Traced here: while it converts, jax2onnx has other functions in Flax's and JAX's place.
-    program, _ = trace(model, given)
+    program, structure = trace(model, given)
+    if structure.num_leaves != 1:
+        count = structure.num_leaves
+        raise ValueError(f"the format onnx needs a model of one output, and {title} has {count}.")
     rules = Rules(rule=_rule, enters=lambda inner: True)
     try:
         found = jax2onnx.to_onnx(

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from jaxviz.diagram.composites import merged
 from jaxviz.diagram.layer import Layer
 from jaxviz.diagram.program import CALLS, Operation, Program
+from jaxviz.transform.interpret import opened
 
 __all__ = ["recognize"]
 
@@ -230,18 +231,21 @@ def _copied(operation: Operation, sources: Sequence[_Value]) -> _Result:
 
 
 def _convolution(operation: Operation, sources: Sequence[_Value]) -> _Result:
+    if len(sources) > 1 or not isinstance(operation.operands[0], int):
+        return _any(operation, sources)  # a kernel that is computed of the image
     p = operation.parameters
     numbers, kernel = p["dimension_numbers"], operation.inputs[1]
     padding = [tuple(pair) for pair in p["padding"]]
     value = sources[0]
     read = sources
-    if value.open and value.layer.kind == "pad" and value.layer.settings["zero"]:
-        added = [value.layer.settings["pads"][axis] for axis in numbers.lhs_spec[2:]]
+    places = numbers.lhs_spec[2:]
+    if value.open and value.layer.kind == "pad" and _only_borders(value.layer, places):
+        added = [value.layer.settings["pads"][axis] for axis in places]
         padding = [
             (low + more[0], high + more[1])
             for (low, high), more in zip(padding, added, strict=True)
         ]
-        read = [value._replace(layer=value.layer.sources[0]), *sources[1:]]
+        read = [value._replace(layer=value.layer.sources[0])]
     spread = any(factor > 1 for factor in p["lhs_dilation"])
     return _new(
         "transposed conv" if spread else "conv",
@@ -256,6 +260,13 @@ def _convolution(operation: Operation, sources: Sequence[_Value]) -> _Result:
         channels_read=value.shape[numbers.lhs_spec[1]],
         bias=False,
     )
+
+
+def _only_borders(pad: Layer, places: Sequence[int]) -> bool:
+    """Whether a padding puts zeros around the image, as a convolution does."""
+    pads = pad.settings["pads"]
+    elsewhere = [pair for axis, pair in enumerate(pads) if axis not in places]
+    return pad.settings["zero"] and not any(map(any, elsewhere))
 
 
 def _product(operation: Operation, sources: Sequence[_Value]) -> _Result:
@@ -281,9 +292,8 @@ def _product(operation: Operation, sources: Sequence[_Value]) -> _Result:
     if len(axes) != 1 or len(free) < 3 or batch:
         return _new("dense", operation, sources, -1, channels_read=features, bias=False)
     read, stride = sources, (1,) * (len(free) - 1)
-    if value.open and value.layer.kind == "slice" and not any(value.layer.settings["start"]):
-        steps = value.layer.settings["stride"]
-        stride = tuple(steps[axis] for axis in free[1:])
+    if value.open and value.layer.kind == "slice" and _only_strides(value, free[1:]):
+        stride = tuple(value.layer.settings["stride"][axis] for axis in free[1:])
         read = [value._replace(layer=value.layer.sources[0])]
     return _new(
         "conv",
@@ -297,6 +307,15 @@ def _product(operation: Operation, sources: Sequence[_Value]) -> _Result:
         groups=1,
         channels_read=features,
         bias=False,
+    )
+
+
+def _only_strides(value: _Value, axes: Sequence[int]) -> bool:
+    """Whether a slice takes every so many of all places along `axes`, as a convolution does."""
+    steps, sizes = (value.layer.settings[key] for key in ("stride", "sizes"))
+    return not any(value.layer.settings["start"]) and all(
+        made == (-(-size // step) if axis in axes else size)
+        for axis, (made, size, step) in enumerate(zip(value.shape, sizes, steps, strict=True))
     )
 
 
@@ -314,13 +333,19 @@ def _slice(operation: Operation, sources: Sequence[_Value]) -> _Result:
         )
         if (first, stop) != (0, size)
     ]
-    return _new("slice", operation, sources, start=start, stride=stride, parts=parts)
+    return _new(
+        "slice", operation, sources, start=start, stride=stride, parts=parts, sizes=value.shape
+    )
+
+
+def _config(operation: Operation) -> Sequence[tuple[int, int, int]]:
+    return operation.parameters["padding_config"]
 
 
 def _pad(operation: Operation, sources: Sequence[_Value]) -> _Result:
-    pads = tuple((low, high) for low, high, _ in operation.parameters["padding_config"])
-    inner = any(inner for _, _, inner in operation.parameters["padding_config"])
-    zero = not inner and bool(operation.weights) and operation.weights[-1].value == 0.0
+    pads = tuple((low, high) for low, high, _ in _config(operation))
+    plain = all(not inner and min(low, high) >= 0 for low, high, inner in _config(operation))
+    zero = plain and bool(operation.weights) and operation.weights[-1].value == 0.0
     return _new("pad", operation, sources, pads=pads, zero=zero)
 
 
@@ -329,7 +354,7 @@ def _windows(kind: str) -> _Rule:
         p, value = operation.parameters, sources[0]
         own = kind
         if "jaxpr" in p:
-            inside = {equation.primitive.name for equation in p["jaxpr"].eqns}
+            inside = {equation.primitive.name for equation in opened(p["jaxpr"])[0].eqns}
             own = {"max": "max pool", "add": "sum pool"}.get("".join(inside), "window function")
         window, places = p["window_dimensions"], _places(value.shape, value.channels)
         if any(window[axis] > 1 for axis in range(len(window)) if axis not in places):

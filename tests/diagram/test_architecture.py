@@ -4,6 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from flax import nnx
 from jax.tree_util import Partial
@@ -233,6 +234,39 @@ def test_a_bare_function():
     assert graph.nodes[1].settings["dilation"] == (2, 2)
     assert graph.parameters == 3 * 3 * 3 * 4 + 4 + 512 * 7
     assert graph.nodes[5].inputs == ("sigmoid", "relu")
+
+
+@pytest.mark.parametrize(
+    ("part", "joined"),
+    [
+        (np.s_[:, ::2, ::2], True),
+        (np.s_[:, ::2, ::3], True),
+        (np.s_[:, :4:2, ::2], False),
+        (np.s_[:, 1::2, ::2], False),
+        (np.s_[:, ::2, ::2, :2], False),
+    ],
+)
+def test_a_slice_is_a_stride_only_where_it_leaves_nothing_else_out(part, joined):
+    x = jnp.zeros((1, 9, 9, 3))
+    w = jnp.zeros((x[part].shape[-1], 4))
+    graph = architecture(Partial(lambda w, x: x[part] @ w, w), x)
+    assert kinds(graph) == (["input", "conv"] if joined else ["input", "slice", "conv"])
+    steps = tuple(axis.step or 1 for axis in part[1:3]) if joined else (1, 1)
+    assert graph.nodes[-1].settings["stride"] == steps
+
+
+@pytest.mark.parametrize(("value", "joined"), [(0.0, True), (1.0, False)])
+def test_zeros_around_an_image_are_padding(value, joined):
+    def apply(w, x):
+        x = jnp.pad(x, ((0, 0), (1, 2), (0, 1), (0, 0)), constant_values=value)
+        return jax.lax.conv_general_dilated(
+            x, w, (1, 1), [(1, 1), (0, 0)], dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+    graph = architecture(Partial(apply, jnp.zeros((3, 3, 3, 4))), jnp.zeros((1, 8, 8, 3)))
+    assert kinds(graph) == (["input", "conv"] if joined else ["input", "pad", "conv"])
+    padding = ((2, 3), (0, 1)) if joined else ((1, 1), (0, 0))
+    assert graph.nodes[-1].settings["padding"] == padding
 
 
 def test_shared_weights_count_once():
