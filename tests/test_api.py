@@ -95,11 +95,8 @@ ALLOWED = {
     "perturb": set(),
     "report": set(),
     "data": set(),
-<<<<<<< HEAD
     "studies": {"transform", "attribution", "synthesis", "perturb"},
-=======
     "diagram": {"transform"},
->>>>>>> 535d653 (The architecture of a model as a graph, read from its program)
 }
 
 
