@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 import jaxviz as jv
 from jaxviz import report
-from jaxviz.cli import choose, demo_files, demo_page, features, inputs, maps
+from jaxviz.cli import choose, demo_files, demo_page, drawing, inputs, maps
 from jaxviz.cli.demo_page import MAIN, LayerUnits, Scene, Seen
 from jaxviz.cli.progress import Step, progress
 
@@ -59,10 +59,9 @@ def demo(
         main = ports[NETS.index(MAIN)]
         step(f"{MAIN}: what excites each class")
         classes = np.arange(main.classes)
-        key, size = jax.random.key(seed), main.card.input_size
-        exciting = demo_page.Exciting(
-            *features.exciting_images(main, classes, layer=None, key=key, size=size, steps=STEPS)
-        )
+        how = drawing.Drawing(None, size=main.card.input_size, steps=STEPS, seed=seed)
+        drawn_classes = drawing.draw(main, classes, how)
+        exciting = demo_page.Exciting(drawn_classes.image, drawn_classes.score)
         images = scene.image[:SEARCHED]
         values = _activations(main.model, main.card.normalize(images))
         layers = []

@@ -2,66 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import tyro
-from jaxtyping import Array, Float, Int
 
-import jaxviz as jv
 from jaxviz import report
-from jaxviz.cli import choose, inputs, pictures
-from jaxviz.cli.mistakes import Mistake
+from jaxviz.cli import choose, drawing, drawn_units, feature_page, inputs, real_images
+from jaxviz.cli.drawing import Drawing
+from jaxviz.cli.mistakes import Mistake, unknown
 from jaxviz.cli.progress import progress
 
-__all__ = ["exciting_images", "features"]
+__all__ = ["features"]
 
-AT_ONCE = 10
-
-
-def exciting_images(
-    port: inputs.Port,
-    units: Int[np.ndarray, " k"],
-    *,
-    layer: str | None,
-    key: Array,
-    size: int,
-    steps: int,
-) -> tuple[Float[np.ndarray, "k h w 3"], Float[np.ndarray, " k"]]:
-    """An image that maximizes each of some units.
-
-    Args:
-      port: the model and its card.
-      units: channels of `layer`, or classes.
-      layer: the layer of the channels; None for class logits.
-      key: a JAX random key.
-      size: side of the images, in pixels.
-      steps: of gradient ascent.
-
-    Returns:
-      Images in [0, 1], and each unit's final activation (a mean over the map) or logit.
-    """
-    which = jnp.asarray(units)
-    goal = jv.objectives.logit(which) if layer is None else jv.objectives.channel(layer, which)
-    found = jv.maximize(
-        port.model,
-        goal,
-        key=key,
-        image=jv.images.laplacian_pyramid(size),
-        preprocess=port.card.normalize,
-        steps=steps,
-    )
-    scores = _scores(port.model, port.card.normalize(found.image), goal)
-    return np.asarray(found.image), np.asarray(scores)
-
-
-@jax.jit
-def _scores(model: Any, x: Array, goal: jv.objectives.Objective) -> Array:
-    return jv.objectives.score(model, x, goal)[1]
+FIRST = 9
 
 
 def features(
@@ -69,14 +29,24 @@ def features(
     *,
     weights: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None,
     layer: Annotated[str | None, tyro.conf.arg(metavar="LAYER")] = None,
-    channels: Annotated[tuple[int, ...], tyro.conf.arg(metavar="NUMBER...")] = (),
+    channels: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NUMBER...")] = (),
     classes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS...")] = (),
     out: Annotated[str, tyro.conf.arg(metavar="DIR")] = "jaxviz-features",
+    gif: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+    images: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None,
+    image: Annotated[str, tyro.conf.arg(metavar="KIND")] = "laplacian_pyramid",
+    start: Annotated[str, tyro.conf.arg(metavar="START")] = "noise",
     steps: int = 256,
     size: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None,
+    views: int = 1,
+    region: Annotated[str, tyro.conf.arg(metavar="LAYER")] = "auto",
     seed: int = 0,
+    memory: Annotated[int | None, tyro.conf.arg(metavar="MIB")] = None,
 ) -> None:
     """Draws images that excite single channels of a layer, or classes, most.
+
+    Started again after it was stopped, the same command goes on with the units that are missing;
+    other units of the same layer may be added to a folder in this way.
 
     Example: jaxviz features shapes-residual --layer layer4 --channels 0 1 2 --out features
 
@@ -84,14 +54,24 @@ def features(
       model: A port; `jaxviz layers` lists them.
       weights: As for `jaxviz explain`.
       layer: The layer of the channels; `jaxviz layers MODEL` lists them.
-      channels: Which channels of the layer; by default the first nine.
-      classes: Classes instead of channels, by number or name.
-      out: Folder for the page, its PNG files, the sheet and numbers.json.
+      channels: Which channels of the layer, or all; by default the first nine.
+      classes: Classes instead of channels, by number or name, or all.
+      out: Folder for the page, its PNG files, the sheet, numbers.json, and every unit's arrays.
+      gif: Also write how each image, and the sheet, came about, as GIF files.
+      images: Folder of real images to compare with, or shapes for 2,000 of the shapes set.
+      image: What an image is made of: laplacian_pyramid, gaussian_pyramid, fourier, pixel, cppn or
+        maco.
+      start: What to start from: noise, grey, or an image file.
       steps: Steps of gradient ascent.
       size: Side of the images; by default that of the model's input.
+      views: How many times an image is moved about and looked at in a step.
+      region: Layer whose Grad-CAM confines the image to where the unit is seen; none; or auto, the
+        last layer with places for classes and none for channels.
       seed: Of the first image and of the jitter.
+      memory: MiB that the activations may take at one time; by default 256, on a GPU half of its
+        memory.
     """
-    start = time.perf_counter()
+    begun = time.perf_counter()
     report.check_writable(out)
     inputs.checked_seed(seed)
     inputs.checked_card(model)
@@ -99,83 +79,210 @@ def features(
         raise Mistake("features needs either --layer (and --channels) or --classes")
     if layer is None and channels:
         raise Mistake("--channels needs --layer, whose channels they are")
-    if steps < 1:
-        raise Mistake(f"--steps must be at least 1, not {steps}")
+    for name, number in (("steps", steps), ("views", views), ("memory", memory)):
+        if number is not None and number < 1:
+            raise Mistake(f"--{name} must be at least 1, not {number}")
+    if image not in drawing.IMAGES:
+        kinds = f"--image takes {', '.join(drawing.IMAGES)}"
+        raise unknown("kind of image", image, drawing.IMAGES, lists=kinds)
+    if image == "cppn" and start != "noise":
+        raise Mistake(f"--start {start} needs another --image than cppn, which has no way back")
     port = inputs.load_port(model, weights)
     side = port.card.input_size if size is None else size
     if not 8 <= side <= 2048:
         raise Mistake(f"--size must be from 8 to 2048 pixels, not {side}")
-    if layer is not None:
-        units = _channels(port, layer, channels)
-        titles = [f"channel {c}" for c in units]
-    else:
-        units = [
-            choose.class_index(
-                c, categories=port.card.categories, count=port.classes, option="--classes"
-            )
-            for c in classes
-        ]
-        titles = [port.category(c) for c in units]
+    units = _classes(port, classes) if layer is None else _channels(port, layer, channels)
+    how = drawing.checked(
+        port,
+        Drawing(
+            layer=layer,
+            size=side,
+            steps=steps,
+            seed=seed,
+            image=image,
+            start=drawing.start_of(start, port.card, side),
+            views=views,
+            region=_region(port, layer, region),
+            frames=gif,
+            memory=None if memory is None else memory << 20,
+        ),
+    )
+    source = None if images is None else real_images.source_of(images, port)
+    start = start if start in ("noise", "grey") else Path(start).name
 
-    drawn, scores = [], []
-    chunk = min(AT_ONCE if side <= 96 else 4, len(units))
-    with progress(-(-len(units) // chunk) + 1) as step:
-        for i in range(0, len(units), chunk):
-            step(", ".join(titles[i : i + chunk]))
-            some = (units[i : i + chunk] + units[-1:] * chunk)[:chunk]
-            key = jax.random.fold_in(jax.random.key(seed), i)
-            images, values = exciting_images(
-                port, np.array(some), layer=layer, key=key, size=side, steps=steps
+    folder = Path(out) / "units"
+    options = _options(port, how, start)
+    drawn_units.agreeing(folder, options, out=out)
+    drawn_units.clear(Path(out), folder)
+    stems = [feature_page.stem_of(port, layer, unit) for unit in units]
+    real: Sequence[real_images.Real | None] = [None] * len(units)
+    with _going_on(stems, folder):
+        if source is not None:
+            real = real_images.measured(
+                port,
+                layer,
+                units,
+                source,
+                memory=how.memory,
+                kept=folder / "real-images.npz",
+                same=" ".join(options[name] for name in ("MODEL", "--weights", "--layer")),
             )
-            drawn += [pictures.enlarged(image, least=192) for image in images]
-            scores += [float(value) for value in values]
-        drawn, scores = drawn[: len(units)], scores[: len(units)]
-        step("writing")
-        what = f"{layer} of {port.name}" if layer else f"{port.name}'s classes"
-        shown = [
-            report.Figure(
-                [report.Picture(f"{n + 1:03d}-{report.file_stem(t)}", p, f"What excites {t} most")],
-                t,
-                f"{'mean activation' if layer else 'logit'} {s:.3g}",
-            )
-            for n, (t, p, s) in enumerate(zip(titles, drawn, scores, strict=True))
-        ]
-        page = report.Page(
-            f"What excites {what} most",
-            [report.Section("Activation maximization", [report.Gallery(shown, size=200)])],
-            lead="Images found by gradient ascent from noise: no photograph was used.",
-            facts=[("Model", port.name), ("Weights", port.weights), ("Steps", str(steps))],
-            footer=f"Made by jaxviz with JAX {jax.__version__} on {jax.default_backend()} in "
-            f"{time.perf_counter() - start:.0f} s.",
-        )
-        across = min(5, len(drawn))
-        starts = range(0, len(drawn), across)
-        sheet = report.sheet(
-            [drawn[i : i + across] for i in starts],
-            captions=[titles[i : i + across] for i in starts],
-            title=page.title,
-        )
-        files = report.write_run(
-            out,
-            page,
-            sheets=[report.Picture("sheet", sheet, page.title)],
-            numbers={
-                "model": port.name,
-                "weights": port.weights,
-                "layer": layer,
-                "units": [
-                    {"index": int(u), "name": t, "score": s}
-                    for u, t, s in zip(units, titles, scores, strict=True)
-                ],
-            },
-        )
-    print(f"wrote {len(files)} files about {what} to {out}; open {Path(out) / 'index.html'}")
+        _draw_all(port, units, how, folder, options)
+        count = _write(port, how, units, real, folder, start=start)
+    seconds = time.perf_counter() - begun
+    page = Path(out) / "index.html"
+    print(
+        f"wrote {count} files about {_what(port, layer)} to {out} in {seconds:.0f} s; open {page}"
+    )
 
 
-def _channels(port: inputs.Port, layer: str, channels: tuple[int, ...]) -> list[int]:
+def _what(port: inputs.Port, layer: str | None) -> str:
+    return f"{layer} of {port.name}" if layer else f"{port.name}'s classes"
+
+
+def _channels(port: inputs.Port, layer: str, given: tuple[str, ...]) -> list[int]:
     """The channels to draw; one that the layer does not have is a mistake."""
     count = port.layers[inputs.checked_layer(port, layer)].shape[-1]
-    for channel in channels:
-        if not 0 <= channel < count:
+    if given == ("all",):
+        return list(range(count))
+    for channel in given:
+        if not (channel.isascii() and channel.isdigit() and int(channel) < count):
             raise Mistake(f"--channels of {layer} must be from 0 to {count - 1}, not {channel}")
-    return list(channels) or list(range(min(9, count)))
+    return list(dict.fromkeys(map(int, given))) or list(range(min(FIRST, count)))
+
+
+def _classes(port: inputs.Port, given: tuple[str, ...]) -> list[int]:
+    if given == ("all",):
+        return list(range(port.classes))
+    found = [
+        choose.class_index(
+            one, categories=port.card.categories, count=port.classes, option="--classes"
+        )
+        for one in given
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _region(port: inputs.Port, layer: str | None, given: str) -> str | None:
+    """The layer whose class activation map confines the images, or None."""
+    if given == "none" or (given == "auto" and layer is not None):
+        return None
+    if given == "auto":
+        return choose.last_spatial(port.layers)
+    shape = port.layers[inputs.checked_layer(port, given)].shape
+    if len(shape) != 4:
+        raise Mistake(f"--region must be a layer with positions; '{given}' has the shape {shape}")
+    names = list(port.layers)
+    if layer is not None and names.index(given) > names.index(layer):
+        raise Mistake(f"--region must not come after --layer; '{given}' comes after '{layer}'")
+    return given
+
+
+def _options(port: inputs.Port, how: Drawing, start: str) -> dict[str, str]:
+    """All that the images depend on beside the unit: the command's options and their values."""
+    if isinstance(how.start, np.ndarray):
+        start = f"{start} ({drawn_units.fingerprint([how.start])})"
+    return {
+        "MODEL": port.name,
+        "--weights": f"{port.weights} ({drawn_units.fingerprint(jax.tree.leaves(port.model))})",
+        "--layer": how.layer or "none",
+        "--image": how.image,
+        "--start": start,
+        "--steps": str(how.steps),
+        "--size": str(how.size),
+        "--views": str(how.views),
+        "--region": how.region or "none",
+        "--seed": str(how.seed),
+        "--gif": "on" if how.frames else "off",
+    }
+
+
+def _draw_all(
+    port: inputs.Port,
+    units: Sequence[int],
+    how: Drawing,
+    folder: Path,
+    options: Mapping[str, str],
+) -> None:
+    """Draws the units that have no file yet, as many together as the memory holds."""
+    stems = {unit: feature_page.stem_of(port, how.layer, unit) for unit in units}
+    missing = [unit for unit in units if drawn_units.kept(folder, stems[unit]) is None]
+    if not missing:
+        return
+    chunk = min(drawing.units_at_once(port, how), len(units))
+    # The same units come together whether some are already there or not, and the last ones with
+    # themselves: then one program does for all, and rounds as it would have in a run of one piece.
+    chunks = [[*units[i : i + chunk]] for i in range(0, len(units), chunk)]
+    chunks = [some for some in chunks if not set(missing).isdisjoint(some)]
+    titles = {unit: feature_page.title_of(port, how.layer, unit) for unit in units}
+    with progress(len(chunks)) as step:
+        for some in chunks:
+            named = [titles[unit] for unit in some]
+            step(", ".join(named) if len(named) < 4 else f"{named[0]} to {named[-1]}")
+            drawn = drawing.draw(port, (some + some[-1:] * chunk)[:chunk], how)
+            for place, unit in enumerate(some):
+                one = drawn.of(place)
+                if not np.isfinite(one.score) or not np.isfinite(one.image).all():
+                    raise Mistake(
+                        f"{titles[unit]} of {port.name} comes to {one.score:g}; its weights, or "
+                        "what it computes of them, are not finite"
+                    )
+                if unit in missing:
+                    drawn_units.keep(folder, stems[unit], one, options=options)
+
+
+@contextlib.contextmanager
+def _going_on(stems: Collection[str], folder: Path) -> Iterator[None]:
+    """Says after Ctrl-C what is done, and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        done = sum((folder / f"{stem}.npz").exists() for stem in stems)
+        print(
+            f"jaxviz: stopped with {done} of {len(stems)} units done; the same command goes on "
+            "with the others",
+            file=sys.stderr,
+        )
+        raise
+
+
+def _write(
+    port: inputs.Port,
+    how: Drawing,
+    units: Sequence[int],
+    real: Sequence[real_images.Real | None],
+    folder: Path,
+    *,
+    start: str,
+) -> int:
+    """Writes all that is shown of the units, which have been drawn; the number of files."""
+    shown, cells, gifs = [], {}, 0
+    title = f"What excites {_what(port, how.layer)} most"
+    with progress(len(units) + 1) as step:
+        for unit, known in zip(units, real, strict=True):
+            stem = feature_page.stem_of(port, how.layer, unit)
+            step(f"writing {stem}")
+            drawn = drawn_units.kept(folder, stem)
+            assert drawn is not None
+            shown.append(feature_page.feature(port, how.layer, unit, drawn, known))
+            if how.frames:
+                report.write_file(folder.parent / f"{stem}.gif", feature_page.unit_gif(drawn))
+                cells[stem] = feature_page.cells_of(drawn)
+                gifs += 1
+        step("writing the sheets")
+        sheets = []
+        for name, some in feature_page.sheets_of(shown):
+            sheets.append(feature_page.still_sheet(name, some, title))
+            if how.frames:
+                moving = feature_page.moving_sheet(
+                    some, [cells.pop(one.stem) for one in some], title, steps=how.kept
+                )
+                report.write_file(folder.parent / f"{name}.gif", moving)
+                gifs += 1
+        files = report.write_run(
+            folder.parent,
+            feature_page.page(port, how, shown, title=title, start=start),
+            sheets=sheets,
+            numbers=feature_page.numbers(port, how, shown, start=start),
+        )
+    return len(files) + gifs

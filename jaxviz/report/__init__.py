@@ -1,5 +1,8 @@
 """Pictures out: colours, sheets, HTML pages. Takes arrays; knows no method and no model."""
 
+# Pictures that move
+from jaxviz.report.animation import gif_bytes as gif_bytes
+
 # Numbers to colours
 from jaxviz.report.colour import LabelColours as LabelColours
 from jaxviz.report.colour import contrast as contrast
