@@ -112,7 +112,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
       Mistake: the file is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)
     except FileNotFoundError:
         return None

@@ -34,7 +34,7 @@ class Source(NamedTuple):
     """Where real images come from.
 
     Attributes:
-      words: it in words, the end of "more than 90 % of ...".
+      words: it in words, the end of "above 90 % of ...".
       count: how many images.
       same: tells whether another run has the same ones.
       read: `read(first, count)` gives some of them, in [0, 1] and of the model's input size; near
@@ -67,13 +67,13 @@ class Real(NamedTuple):
 
         Example:
           >>> Real(np.arange(2000.0), "2,000 images").compared(1999)
-          'more than 99.9 % of 2,000 images'
+          'above 99.9 % of 2,000 images'
         """
         percentile = self.percentile(reached)
         if percentile == 100:
-            return f"more than any of {self.words}"
+            return f"above all of {self.words}"
         # Rounded down, since 99.97 is not all of them.
-        return f"more than {math.floor(10 * percentile) / 10:g} % of {self.words}"
+        return f"above {math.floor(10 * percentile) / 10:g} % of {self.words}"
 
     def summary(self, reached: float) -> dict[str, float]:
         """The percentile, and the middle and the top of what the images bring the unit to."""

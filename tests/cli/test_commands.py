@@ -383,43 +383,6 @@ def test_train_refuses(tmp_path, capsys):
     assert names(tmp_path) == []
 
 
-def test_features_draws_channels_and_classes(tmp_path, capsys):
-    port = ["features", "shapes-plain", "--weights", "random", "--steps", 3, "--size", 32]
-    assert run(*port, "--layer", "layer3", "--channels", 0, 5, "--out", tmp_path / "a") == 0
-    assert names(tmp_path / "a") == [
-        "001-channel-0.png",
-        "002-channel-5.png",
-        "index.html",
-        "numbers.json",
-        "sheet.png",
-    ]
-    units = json.loads((tmp_path / "a" / "numbers.json").read_text())["units"]
-    assert [unit["index"] for unit in units] == [0, 5]
-    assert run(*port, "--classes", "star", "0", "--out", tmp_path / "b") == 0
-    units = json.loads((tmp_path / "b" / "numbers.json").read_text())["units"]
-    assert [unit["name"] for unit in units] == ["star", "circle"]
-    assert capsys.readouterr().out.count("\n") == 2
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ([], "either --layer .* or --classes"),
-        (["--classes", "star", "--channels", "1"], "--channels needs --layer"),
-        (["--layer", "layer9"], "unknown layer 'layer9'; nearest: layer"),
-        (["--layer", "layer1", "--channels", "16"], "from 0 to 15, not 16"),
-        (["--classes", "sun"], "unknown class 'sun'"),
-        (["--classes", "11"], "--classes must be a class from 0 to 9, not 11"),
-        (["--classes", "1", "--steps", "0"], "--steps must be at least 1"),
-        (["--classes", "1", "--size", "2"], "--size must be from 8"),
-    ],
-)
-def test_features_refuses(options, words, tmp_path, capsys):
-    command = ["features", "shapes-plain", "--weights", "random", "--out", tmp_path / "out"]
-    assert re.search(words, refusal(capsys, *command, *options))
-    assert names(tmp_path) == []
-
-
 @pytest.mark.parametrize(
     "command", ["demo", "explain", "features", "layers", "diagram", "train", "convert"]
 )
