@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 import jaxviz as jv
 from jaxviz import report
@@ -87,7 +87,7 @@ class Drawn(NamedTuple):
     score: Float[np.ndarray, "*k"]
     dead: Bool[np.ndarray, "*k"]
     trace: Float[np.ndarray, "*k steps"]
-    frames: Int[np.ndarray, "*k frames h w 3"]
+    frames: UInt8[np.ndarray, "*k frames h w 3"]
 
     def of(self, index: int) -> Drawn:
         """One of several."""

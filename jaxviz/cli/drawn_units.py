@@ -7,7 +7,7 @@ import io
 import json
 import shutil
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -16,10 +16,24 @@ import numpy as np
 from jaxtyping import Array
 
 from jaxviz import report
-from jaxviz.cli.drawing import Drawn
+from jaxviz.cli import drawing
+from jaxviz.cli.drawing import Drawing, Drawn
+from jaxviz.cli.inputs import Port
 from jaxviz.cli.mistakes import Mistake
+from jaxviz.cli.progress import progress
 
-__all__ = ["agreeing", "clear", "fingerprint", "keep", "kept", "read_arrays", "write_arrays"]
+__all__ = [
+    "agreeing",
+    "clear",
+    "draw_missing",
+    "fingerprint",
+    "keep",
+    "kept",
+    "read_arrays",
+    "stem_of",
+    "title_of",
+    "write_arrays",
+]
 
 OPTIONS = "options.json"
 
@@ -37,6 +51,19 @@ def fingerprint(arrays: Iterable[Array | np.ndarray]) -> str:
         if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             digest.update(np.ascontiguousarray(leaf).data)
     return digest.hexdigest()[:12]
+
+
+def title_of(port: Port, layer: str | None, unit: int) -> str:
+    """A unit in words: a layer's channel, or a class's name."""
+    return port.category(unit) if layer is None else f"{layer}, channel {unit}"
+
+
+def stem_of(port: Port, layer: str | None, unit: int) -> str:
+    """What the names of a unit's files begin with."""
+    # With the number, since ImageNet has two classes of the name "crane".
+    if layer is None:
+        return f"class-{unit}-{report.file_stem(port.category(unit))}"
+    return f"channel-{unit}"
 
 
 def agreeing(folder: Path, options: Mapping[str, str], *, out: str) -> None:
@@ -96,10 +123,49 @@ def kept(folder: Path, unit: str) -> Drawn | None:
     return None if found is None else Drawn(**found)
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Arrays by name, compressed, in a file that is whole or not there; the same arrays give the
-    same bytes.
+def draw_missing(
+    port: Port, units: Sequence[int], how: Drawing, *, folder: Path, options: Mapping[str, str]
+) -> None:
+    """Draws the units that have no file yet, as many together as the memory holds.
+
+    Args:
+      port: the model and its card.
+      units: channels of the layer, or classes, each once.
+      how: how to draw them.
+      folder: of the drawn units.
+      options: as given to `agreeing`.
+
+    Raises:
+      Mistake: a unit's file is damaged, or what it comes to is not finite.
     """
+    stems = {unit: stem_of(port, how.layer, unit) for unit in units}
+    missing = [unit for unit in units if kept(folder, stems[unit]) is None]
+    if not missing:
+        return
+    chunk = min(drawing.units_at_once(port, how), len(units))
+    # The same units come together whether some are already there or not, and the last ones with
+    # themselves: then one program does for all, and rounds as it would have in a run of one piece.
+    chunks = [[*units[i : i + chunk]] for i in range(0, len(units), chunk)]
+    chunks = [some for some in chunks if not set(missing).isdisjoint(some)]
+    titles = {unit: title_of(port, how.layer, unit) for unit in units}
+    with progress(len(chunks)) as step:
+        for some in chunks:
+            named = [titles[unit] for unit in some]
+            step(", ".join(named) if len(named) < 4 else f"{named[0]} to {named[-1]}")
+            drawn = drawing.draw(port, (some + some[-1:] * chunk)[:chunk], how)
+            for place, unit in enumerate(some):
+                one = drawn.of(place)
+                if not np.isfinite(one.score) or not np.isfinite(one.image).all():
+                    raise Mistake(
+                        f"{titles[unit]} of {port.name} comes to {one.score:g}; its weights, or "
+                        "what it computes of them, are not finite"
+                    )
+                if unit in missing:
+                    keep(folder, stems[unit], one, options=options)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Arrays by name in a file that is whole or not there; equal arrays give equal bytes."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # pyright: ignore[reportArgumentType]
     report.write_file(path, buffer.getvalue())

@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 from jaxviz import report
 from jaxviz.cli import pictures
 from jaxviz.cli.drawing import Drawing, Drawn
+from jaxviz.cli.drawn_units import stem_of, title_of
 from jaxviz.cli.inputs import Port
 from jaxviz.cli.real_images import Real
 
@@ -24,9 +25,7 @@ __all__ = [
     "numbers",
     "page",
     "sheets_of",
-    "stem_of",
     "still_sheet",
-    "title_of",
     "unit_gif",
 ]
 
@@ -59,19 +58,6 @@ class Feature(NamedTuple):
     dead: bool
     note: str
     real: Real | None
-
-
-def title_of(port: Port, layer: str | None, unit: int) -> str:
-    """A unit in words: a layer's channel, or a class's name."""
-    return port.category(unit) if layer is None else f"{layer}, channel {unit}"
-
-
-def stem_of(port: Port, layer: str | None, unit: int) -> str:
-    """What the names of a unit's files begin with."""
-    # With the number, since ImageNet has two classes of the name "crane".
-    if layer is None:
-        return f"class-{unit}-{report.file_stem(port.category(unit))}"
-    return f"channel-{unit}"
 
 
 def feature(port: Port, layer: str | None, unit: int, drawn: Drawn, real: Real | None) -> Feature:

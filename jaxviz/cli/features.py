@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -114,7 +114,7 @@ def features(
     options = _options(port, how, start)
     drawn_units.agreeing(folder, options, out=out)
     drawn_units.clear(Path(out), folder)
-    stems = [feature_page.stem_of(port, layer, unit) for unit in units]
+    stems = [drawn_units.stem_of(port, layer, unit) for unit in units]
     real: Sequence[real_images.Real | None] = [None] * len(units)
     with _going_on(stems, folder):
         if source is not None:
@@ -127,7 +127,7 @@ def features(
                 kept=folder / "real-images.npz",
                 same=" ".join(options[name] for name in ("MODEL", "--weights", "--layer")),
             )
-        _draw_all(port, units, how, folder, options)
+        drawn_units.draw_missing(port, units, how, folder=folder, options=options)
         count = _write(port, how, units, real, folder, start=start)
     seconds = time.perf_counter() - begun
     page = Path(out) / "index.html"
@@ -197,40 +197,6 @@ def _options(port: inputs.Port, how: Drawing, start: str) -> dict[str, str]:
     }
 
 
-def _draw_all(
-    port: inputs.Port,
-    units: Sequence[int],
-    how: Drawing,
-    folder: Path,
-    options: Mapping[str, str],
-) -> None:
-    """Draws the units that have no file yet, as many together as the memory holds."""
-    stems = {unit: feature_page.stem_of(port, how.layer, unit) for unit in units}
-    missing = [unit for unit in units if drawn_units.kept(folder, stems[unit]) is None]
-    if not missing:
-        return
-    chunk = min(drawing.units_at_once(port, how), len(units))
-    # The same units come together whether some are already there or not, and the last ones with
-    # themselves: then one program does for all, and rounds as it would have in a run of one piece.
-    chunks = [[*units[i : i + chunk]] for i in range(0, len(units), chunk)]
-    chunks = [some for some in chunks if not set(missing).isdisjoint(some)]
-    titles = {unit: feature_page.title_of(port, how.layer, unit) for unit in units}
-    with progress(len(chunks)) as step:
-        for some in chunks:
-            named = [titles[unit] for unit in some]
-            step(", ".join(named) if len(named) < 4 else f"{named[0]} to {named[-1]}")
-            drawn = drawing.draw(port, (some + some[-1:] * chunk)[:chunk], how)
-            for place, unit in enumerate(some):
-                one = drawn.of(place)
-                if not np.isfinite(one.score) or not np.isfinite(one.image).all():
-                    raise Mistake(
-                        f"{titles[unit]} of {port.name} comes to {one.score:g}; its weights, or "
-                        "what it computes of them, are not finite"
-                    )
-                if unit in missing:
-                    drawn_units.keep(folder, stems[unit], one, options=options)
-
-
 @contextlib.contextmanager
 def _going_on(stems: Collection[str], folder: Path) -> Iterator[None]:
     """Says after Ctrl-C what is done, and how to go on."""
@@ -260,7 +226,7 @@ def _write(
     title = f"What excites {_what(port, how.layer)} most"
     with progress(len(units) + 1) as step:
         for unit, known in zip(units, real, strict=True):
-            stem = feature_page.stem_of(port, how.layer, unit)
+            stem = drawn_units.stem_of(port, how.layer, unit)
             step(f"writing {stem}")
             drawn = drawn_units.kept(folder, stem)
             assert drawn is not None
