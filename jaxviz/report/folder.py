@@ -78,9 +78,8 @@ def write_file(path: str | os.PathLike, content: str | bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with temporary.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        with temporary.open("rb+") as file:
             os.fsync(file.fileno())  # or the name could be on the disk before what it names
         os.replace(temporary, path)
     finally:
