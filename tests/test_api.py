@@ -31,6 +31,7 @@ def public():
         "jaxviz.data",
         "jaxviz.perturb",
         "jaxviz.report",
+        "jaxviz.studies",
         "jaxviz.synthesis",
         "jaxviz.synthesis.images",
         "jaxviz.synthesis.objectives",
@@ -92,6 +93,7 @@ ALLOWED = {
     "synthesis": {"transform", "perturb"},
     "perturb": set(),
     "report": set(),
+    "studies": {"attribution", "transform", "synthesis", "perturb"},
     "data": set(),
 }
 

@@ -15,3 +15,7 @@ from jaxviz.attribution.panels import occlusion_panels as occlusion_panels
 from jaxviz.attribution.parts import Occluded as Occluded
 from jaxviz.attribution.parts import occlude_boxes as occlude_boxes
 from jaxviz.attribution.parts import occlude_masks as occlude_masks
+from jaxviz.attribution.reconstruction import AffineModel as AffineModel
+from jaxviz.attribution.reconstruction import reconstruct as reconstruct
+from jaxviz.attribution.region import RegionMargin as RegionMargin
+from jaxviz.attribution.region import region_margin as region_margin

@@ -21,8 +21,9 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int
 from jaxviz.attribution.borders import Group, split_at_borders
 from jaxviz.synthesis.objectives import Objective
 from jaxviz.transform import Incremental, capture, incremental
+from jaxviz.transform.batches import in_batches
 from jaxviz.transform.hoist import hoist
-from jaxviz.transform.memory import budget, live_bytes
+from jaxviz.transform.memory import array_bytes, budget, live_bytes, with_scratch
 
 __all__ = ["ENGINES", "Answers", "Objectives", "Starts", "cover", "fitting"]
 
@@ -149,7 +150,7 @@ def cover(
 def _plan(model, x, objectives, fill, parts, *, size, starts, grid, engine, available, reach):
     image, example = _image(model, x, objectives, fill, 0), parts[0, 0]
     everything = Group(tuple(range(parts.shape[1])), starts)
-    needed = _with_scratch(live_bytes(jax.make_jaxpr(image.dense)(example)))
+    needed = with_scratch(live_bytes(jax.make_jaxpr(image.dense)(example)))
     dense = _Plan("dense", (everything,), max(available // needed, 1), needed)
     if engine == "dense" or parts.ndim == 4:
         return dense
@@ -164,8 +165,8 @@ def _plan(model, x, objectives, fill, parts, *, size, starts, grid, engine, avai
     # The groups' windows are no larger than those of all together.
     program = jax.make_jaxpr(image.incremental(edited, size, starts, reach))(example)
     weights = {id(leaf) for leaf in jax.tree.leaves(model)}
-    once = _bytes(value for value in program.consts if id(value) not in weights)
-    each = _with_scratch(live_bytes(program))
+    once = array_bytes(value for value in program.consts if id(value) not in weights)
+    each = with_scratch(live_bytes(program))
     if engine == "auto" and once + each > available:
         return dense
     groups = (everything,)
@@ -173,15 +174,6 @@ def _plan(model, x, objectives, fill, parts, *, size, starts, grid, engine, avai
         reached = edited.explain(size, starts=starts, reach=reach, nearly_all=math.inf)
         groups = split_at_borders(reached, starts)
     return _Plan("incremental", groups, max((available - once) // each, 1), once + each)
-
-
-def _with_scratch(values: int) -> int:
-    """Bytes for values of so many: on a CPU, packed operands of convolutions take as much again."""
-    return 2 * max(values, 1)
-
-
-def _bytes(arrays: Any) -> int:
-    return sum(array.size * array.dtype.itemsize for array in arrays if hasattr(array, "dtype"))
 
 
 @functools.partial(jax.jit, static_argnames=("size", "reach"))
@@ -199,23 +191,12 @@ def _run(model, x, objectives, fill, parts, plan, *, size, reach):
             whole = edited.output
             runs = [image.incremental(edited, size, group.starts, reach) for group in plan.groups]
         found = [
-            _in_batches(run, own[np.array(group.boxes)], plan.batch)
+            in_batches(run, own[np.array(group.boxes)], plan.batch)
             for run, group in zip(runs, plan.groups, strict=True)
         ]
         return whole, jax.tree.map(lambda *groups: jnp.concatenate(groups)[order], *found)
 
     return jax.lax.map(one_image, jnp.arange(len(x)))
-
-
-def _in_batches(f: Callable, items: Array, batch: int) -> Any:
-    """`f` of every item, in as few equal batches as `batch` allows."""
-    count = len(items)
-    turns = math.ceil(count / batch)
-    size = math.ceil(count / turns)
-    # The last turn repeats the last item until its batch is full.
-    index = np.minimum(np.arange(turns * size), count - 1).reshape(turns, size)
-    found = jax.lax.map(lambda index: jax.vmap(f)(items[index]), jnp.asarray(index))
-    return jax.tree.map(lambda value: value.reshape(-1, *value.shape[2:])[:count], found)
 
 
 class _Image(NamedTuple):

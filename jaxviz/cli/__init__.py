@@ -28,6 +28,7 @@ def _understood(words: Sequence[str]) -> Callable[[], None]:
     from tyro.extras import SubcommandApp
 
     from jaxviz.cli import convert, demo, explain, features, layers, train
+    from jaxviz.cli.study import STUDIES
     from jaxviz.cli.mistakes import Mistake
     from jaxviz.cli.usage import usage_sentence
 
@@ -39,9 +40,12 @@ def _understood(words: Sequence[str]) -> Callable[[], None]:
         "train": train.train,
         "convert": convert.convert,
     }
-    app = SubcommandApp()
+    app, studies = SubcommandApp(), SubcommandApp()
     for name, command in commands.items():
         app.command(name=name)(_later(command))
+    for name, command in STUDIES.items():
+        studies.command(name=name)(_later(command))
+    app.command(studies, name="study", help="Repeats an experiment of a paper.")
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -53,7 +57,9 @@ def _understood(words: Sequence[str]) -> Callable[[], None]:
         if sentence is None:
             sys.stderr.write(said.getvalue())
             raise
-        command = f"jaxviz {words[0]}" if words and words[0] in commands else "jaxviz"
+        named = [*commands, "study", *(f"study {name}" for name in STUDIES)]
+        known = (" ".join(words[:count]) for count in (2, 1))
+        command = next((f"jaxviz {name}" for name in known if name in named), "jaxviz")
         raise Mistake(f"{sentence}; `{command} --help` tells more") from None
 
 

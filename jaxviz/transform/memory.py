@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ from jax.extend import core
 
 from jaxviz.transform.interpret import opened
 
-__all__ = ["budget", "live_bytes"]
+__all__ = ["array_bytes", "budget", "live_bytes", "with_scratch"]
 
 
 def live_bytes(program: Any) -> int:
@@ -50,6 +51,16 @@ def _variables(atoms: Any) -> list[core.Var]:
 def _size(variable: Any) -> int:
     aval = variable.aval
     return aval.size * aval.dtype.itemsize if hasattr(aval, "dtype") else 0
+
+
+def array_bytes(arrays: Iterable[Any]) -> int:
+    """Bytes of those of the values that are arrays."""
+    return sum(array.size * array.dtype.itemsize for array in arrays if hasattr(array, "dtype"))
+
+
+def with_scratch(values: int) -> int:
+    """Bytes for values of so many: on a CPU, packed operands of convolutions take as much again."""
+    return 2 * max(values, 1)
 
 
 def budget() -> int:
