@@ -12,12 +12,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.extend import core
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from jaxviz.attribution.question import checked_images
 from jaxviz.transform import as_argument, capture, fast_pullbacks, gated
 from jaxviz.transform.batches import in_batches
 from jaxviz.transform.hoist import hoist
+from jaxviz.transform.interpret import trace
 from jaxviz.transform.memory import array_bytes, budget, live_bytes, with_scratch
 
 __all__ = ["AffineModel", "reconstruct"]
@@ -152,7 +154,8 @@ def reconstruct(
       as images, and table 1.
     """
     model, x = as_argument(model), checked_images(x)
-    value = _shape_of(model, x[:1], layer=layer)
+    # Tracing is kept from one call to the next, as compilation is.
+    value = _value.eval_shape(model, x[:1], layer=layer)
     if not (hasattr(value, "shape") and value.shape[:1] == (1,)):
         raise ValueError(
             f"the {'layer' if layer else 'output'} must have one entry for each image, and for one "
@@ -189,57 +192,56 @@ def _chosen(outputs: Any, shape: tuple[int, ...]) -> Int[Array, " k"]:
     return jnp.asarray(np.ravel_multi_index(tuple(entries.T), shape) if tuples else entries)
 
 
-def _value(model: Callable, x: Array, *, layer: str | None) -> Any:
+def _value_of(model: Callable, layer: str | None) -> Callable:
+    """The function whose affine maps are wanted: the model, or the part up to a layer."""
     if layer is None:
-        return capture(model, x, ())[0]
-    return capture(model, x, [layer])[1][layer]
+        return model
+    return lambda x: capture(model, x, [layer])[1][layer]
 
 
-# Tracing is kept from one call to the next.
-_shape_of = jax.jit(_value, static_argnames="layer").eval_shape
+@functools.partial(jax.jit, static_argnames="layer")
+def _value(model: Callable, x: Array, *, layer: str | None) -> Any:
+    return _value_of(model, layer)(x)
 
 
 @functools.partial(jax.jit, static_argnames=("layer", "available"))
 def _reconstruct(model, x, chosen, *, layer, available):
     _, h, w, c = x.shape
-    shape = jax.eval_shape(lambda x: _value(model, x, layer=layer), x[:1]).shape[1:]
+    shape = _value.eval_shape(model, x[:1], layer=layer).shape[1:]
     by_rows = len(chosen) <= h * w * c
     basis = chosen if by_rows else jnp.arange(h * w * c)
 
-    def one_image(image):
-        """The fixed network, as a function of other images, and its weights in one basis."""
-        fixed = gated(lambda x: _value(model, x, layer=layer), image[None])
+    def answer_and_weights(image, place):
+        """The fixed network's answer to zeros, and its weights in one place of the basis."""
+        fixed = gated(_value_of(model, layer), image[None])
+        values = lambda moved: fixed(moved[None]).reshape(-1)
+        return (_row if by_rows else _column)(values, jnp.zeros_like(image), place)
 
-        def values(moved):
-            return fixed(moved[None]).reshape(-1)
+    program, structure = trace(answer_and_weights, x[0], basis[0])
 
-        zeros = jnp.zeros_like(image)
-        row = functools.partial(_row, fast_pullbacks(values), zeros)
-        column = functools.partial(_column, values, zeros)
-        # What a row or column has in common with the others, the gates, is computed once.
-        return values(zeros), hoist(row if by_rows else column, basis[0])
+    def at(image):
+        """As above, for one image: what all places share, the gates among it, is computed once."""
+        flat = core.jaxpr_as_fun(program)
+        return hoist(lambda place: jax.tree.unflatten(structure, flat(image, place)), basis[0])
 
-    def plan():
-        """Bytes for what all rows or columns of an image share, and for each of them."""
-        bias, read = one_image(x[0])
-        program = jax.make_jaxpr(read)(basis[0])
-        weights = {id(leaf) for leaf in jax.tree.leaves(model)}
-        once = array_bytes(value for value in program.consts if id(value) not in weights)
-        forward = live_bytes(jax.make_jaxpr(lambda image: one_image(image)[0])(x[0]))
-        return max(once, with_scratch(forward)), with_scratch(live_bytes(program))
-
-    once, each = plan()
-    if once + each > available:
+    # Bytes for an image and one place; for what all places share, and for each of them.
+    alone = with_scratch(live_bytes(program))
+    reading = jax.make_jaxpr(lambda place: at(x[0])(place)[1])(basis[0])
+    weights = {id(leaf) for leaf in jax.tree.leaves(model)}
+    shared = array_bytes(value for value in reading.consts if id(value) not in weights)
+    each = with_scratch(live_bytes(reading))
+    if max(alone, shared + each) > available:
         raise ValueError(
-            f"memory must hold the values of one image and of one basis vector, {once + each:,} "
-            f"bytes; got {available:,}."
+            "memory must hold the values of one image and of one basis vector, "
+            f"{max(alone, shared + each):,} bytes; got {available:,}."
         )
-    together = (available - once) // each
-    images = available // (once + len(basis) * each)
+    together = (available - shared) // each
+    images = available // max(alone, shared + len(basis) * each)
 
     def read_out(image):
-        bias, read = one_image(image)
-        weights = in_batches(read, basis, together)
+        read = at(image)
+        bias, _ = read(basis[0])
+        weights = in_batches(lambda place: read(place)[1], basis, together)
         if not by_rows:
             weights = weights[:, chosen].T
         return weights.reshape(len(chosen), h, w, c), bias[chosen]
@@ -248,13 +250,26 @@ def _reconstruct(model, x, chosen, *, layer, available):
     return AffineModel(weights, bias, chosen, shape)
 
 
-def _row(values: Callable, zeros: Array, place: Int[Array, ""]) -> Float[Array, "h w c"]:
-    """What an output takes of each input value: a basis output through the transpose."""
-    output, pull_back = jax.vjp(values, zeros)
-    return pull_back((jnp.arange(output.size) == place).astype(output.dtype))[0]
+def _row(
+    values: Callable, zeros: Float[Array, "h w c"], place: Int[Array, ""]
+) -> tuple[Float[Array, " outputs"], Float[Array, "h w c"]]:
+    """What is there without input, and what one output takes of each input value.
+
+    A basis output goes through the transpose.
+    """
+    answer, pull_back = jax.vjp(fast_pullbacks(values), zeros)
+    return answer, pull_back(_basis(answer, place))[0]
 
 
-def _column(values: Callable, zeros: Array, place: Int[Array, ""]) -> Float[Array, " outputs"]:
-    """What an input value gives to each output: a basis image through the linear part."""
-    basis = (jnp.arange(zeros.size) == place).astype(zeros.dtype).reshape(zeros.shape)
-    return jax.jvp(values, (zeros,), (basis,))[1]
+def _column(
+    values: Callable, zeros: Float[Array, "h w c"], place: Int[Array, ""]
+) -> tuple[Float[Array, " outputs"], Float[Array, " outputs"]]:
+    """What is there without input, and what one input value gives to each output.
+
+    A basis image goes through the linear part.
+    """
+    return jax.jvp(values, (zeros,), (_basis(zeros, place),))
+
+
+def _basis(like: Array, place: Int[Array, ""]) -> Array:
+    return (jnp.arange(like.size) == place).astype(like.dtype).reshape(like.shape)

@@ -12,8 +12,8 @@ from jax.extend import core
 from jax.extend.core import primitives
 
 from jaxviz.transform.gates import GATES, Gate, Value
-from jaxviz.transform.interpret import Rules, evaluate, interpret, trace
-from jaxviz.transform.taps import capture
+from jaxviz.transform.interpret import Rules, evaluate, interpret
+from jaxviz.transform.taps import tapped_program
 
 __all__ = ["LINEAR", "LINEAR_IN_EACH", "gated", "walls"]
 
@@ -112,8 +112,7 @@ def _walk(f: Callable, x: Any, moved: Any, *, record: bool) -> tuple[Any, Ordere
         raise ValueError(
             f"the input must be like the one that fixes the gates, {fixed}; got {given}."
         )
-    # Through `capture`, a module without taps has the paths of its modules as layers.
-    program, structure = trace(lambda x: capture(f, x, ())[0], x)
+    program, structure = tapped_program(f, x)
     inputs = [
         Value(at, other) if _is_floating(at) else Value(at)
         for at, other in zip(jax.tree.leaves(x), jax.tree.leaves(moved), strict=True)

@@ -160,7 +160,8 @@ def _convolution_backward(parameters, residuals, g):
         feature_group_count=groups,
         precision=p["precision"],
     ).astype(x.dtype)
-    (g_kernel,) = jax.vjp(lambda kernel: _plain_convolution(x, kernel, parameters), kernel)[1](g)
+    of_kernel = functools.partial(_plain_convolution, x, parameters=parameters)
+    (g_kernel,) = jax.linear_transpose(of_kernel, kernel)(g)
     return g_x, g_kernel
 
 

@@ -15,7 +15,7 @@ from jax.extend import core
 
 from jaxviz.transform.interpret import Rules, calls_any, evaluate, interpret, trace
 
-__all__ = ["capture", "edit", "layers", "tap"]
+__all__ = ["capture", "edit", "layers", "tap", "tapped_program"]
 
 Value = TypeVar("Value")
 
@@ -169,7 +169,7 @@ def _walk(
         found[name] = value
         return evaluate(equation, value)
 
-    program, structure = _tapped_program(model, x)
+    program, structure = tapped_program(model, x)
     rules = Rules(rule=rule, enters=lambda inner: calls_any(inner, concerned))
     outputs, found = interpret(program, jax.tree.leaves(x), rules)
     return jax.tree.unflatten(structure, outputs), found
@@ -185,7 +185,11 @@ def _copied(model: Callable) -> Callable:
     return jax.tree.map(lambda leaf: leaf, model)
 
 
-def _tapped_program(model: Callable, x: Any) -> tuple[core.ClosedJaxpr, Any]:
+def tapped_program(model: Callable, x: Any) -> tuple[core.ClosedJaxpr, Any]:
+    """The program of a model, with its layers' names in it, and the structure of its result.
+
+    Taps give the names; in a Flax module without taps the paths of its modules do.
+    """
     program, structure = trace(lambda x: _copied(model)(x), x)
     if calls_any(program, _is_tap):
         return program, structure
