@@ -105,9 +105,7 @@ def reconstruction(name: str, *, rows: int = 10) -> Case:
     """Rows of the exact affine map: weight images of as many classes."""
     model, x = _ours(name), _images(1)
     classes = np.arange(rows)
-    contestants = {
-        "jaxviz": Contestant(lambda: jv.reconstruct(model, x, outputs=classes), rows)
-    }
+    contestants = {"jaxviz": Contestant(lambda: jv.reconstruct(model, x, outputs=classes), rows)}
     peer = torch_model(name, model)
     if peer is not None:
         import torch
@@ -118,7 +116,7 @@ def reconstruction(name: str, *, rows: int = 10) -> Case:
         logits = lambda tensor: peer(tensor)[0, :rows]
 
         def pulled_back():
-            _, pull_back = torch.func.vjp(logits, tensor)
+            pull_back = torch.func.vjp(logits, tensor)[1]
             return torch.func.vmap(pull_back)(torch.eye(rows))[0]
 
         contestants |= {

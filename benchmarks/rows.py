@@ -1,4 +1,4 @@
-"""`python -m benchmarks.rows`: the peak of a process that reads out all rows of a network (Linux)."""
+"""`python -m benchmarks.rows`: a process's peak while it reads out a network's rows (Linux)."""
 
 from __future__ import annotations
 

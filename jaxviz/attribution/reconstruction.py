@@ -214,7 +214,10 @@ def _reconstruct(model, x, chosen, *, layer, available):
     def answer_and_weights(image, place):
         """The fixed network's answer to zeros, and its weights in one place of the basis."""
         fixed = gated(_value_of(model, layer), image[None])
-        values = lambda moved: fixed(moved[None]).reshape(-1)
+
+        def values(moved):
+            return fixed(moved[None]).reshape(-1)
+
         return (_row if by_rows else _column)(values, jnp.zeros_like(image), place)
 
     program, structure = trace(answer_and_weights, x[0], basis[0])

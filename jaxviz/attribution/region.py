@@ -123,7 +123,8 @@ def _region(model, x, direction, *, available):
         )
 
     pair = (x, direction)
-    needed = with_scratch(live_bytes(jax.make_jaxpr(one)(jax.tree.map(lambda array: array[0], pair))))
+    program = jax.make_jaxpr(one)(jax.tree.map(lambda array: array[0], pair))
+    needed = with_scratch(live_bytes(program))
     return in_batches(one, pair, available // needed)
 
 

@@ -28,8 +28,8 @@ def _understood(words: Sequence[str]) -> Callable[[], None]:
     from tyro.extras import SubcommandApp
 
     from jaxviz.cli import convert, demo, explain, features, layers, train
-    from jaxviz.cli.study import STUDIES
     from jaxviz.cli.mistakes import Mistake
+    from jaxviz.cli.study import STUDIES
     from jaxviz.cli.usage import usage_sentence
 
     commands = {

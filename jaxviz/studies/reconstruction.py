@@ -1,4 +1,4 @@
-"""A network rebuilt as affine maps: the paper's table, what the weights look like, where they end."""
+"""A network rebuilt as affine maps: its logits, what its weights look like, where they end."""
 
 from __future__ import annotations
 

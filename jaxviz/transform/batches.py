@@ -40,6 +40,4 @@ def in_batches(f: Callable, items: Any, size: int) -> Any:
         return jax.vmap(f)(jax.tree.map(lambda array: array[index], items))
 
     found = jax.lax.map(turn, jnp.asarray(index))
-    return jax.tree.map(
-        lambda value: value.reshape(turns * size, *value.shape[2:])[:count], found
-    )
+    return jax.tree.map(lambda value: value.reshape(turns * size, *value.shape[2:])[:count], found)

@@ -86,7 +86,8 @@ def _farther(a: Value, b: Value, sign: int) -> tuple[Value, Callable[[], Gate]]:
 
 def _extreme(sign: int) -> Rule:
     def rule(equation, operands, result):
-        chosen, gate = _farther(*operands, sign)
+        a, b = operands
+        chosen, gate = _farther(a, b, sign)
         return chosen.moved, gate
 
     return rule

@@ -76,7 +76,8 @@ def test_one_direction_for_all_images_small_budgets_jit_and_vmap(small, images):
     model, x = small(), images(3)
     direction = x[0]
     together = jv.region_margin(model, x, direction)
-    alone = jax.jit(jax.vmap(lambda image: jv.region_margin(model, image[None], direction).margin[0]))
+    margin = lambda image: jv.region_margin(model, image[None], direction).margin[0]
+    alone = jax.jit(jax.vmap(margin))
     bounded = jv.region_margin(model, x, direction, memory=1)
     for margin in (alone(x), bounded.margin):
         assert jnp.allclose(margin, together.margin, rtol=1e-4)

@@ -115,5 +115,6 @@ def test_a_network_that_is_not_piecewise_linear(tmp_path, capsys):
     Image.fromarray(np.zeros((224, 224, 3), np.uint8)).save(tmp_path / "a.png")
     options = ["--model", "zfnet", "--weights", "random"]
     assert run(tmp_path / "a.png", *options, "--out", tmp_path / "out") == 2
-    assert re.search("piecewise-linear networks only, and this one computes '", capsys.readouterr().err)
+    said = capsys.readouterr().err
+    assert re.search("piecewise-linear networks only, and this one computes '", said)
     assert not (tmp_path / "out").exists()

@@ -54,8 +54,13 @@ def convolution(x, strides=(1, 1), **options):
     )
 
 
-def pooled(x, compare=lax.max, start=-jnp.inf, window=(1, 3, 2, 1), strides=(1, 2, 1, 1), **options):
-    padding = options.pop("padding", ((0, 0), (1, 2), (0, 1), (0, 0)))
+PADDING = ((0, 0), (1, 2), (0, 1), (0, 0))
+
+
+def pooled(
+    x, compare=lax.max, start=-jnp.inf, window=(1, 3, 2, 1), strides=(1, 2, 1, 1), padding=PADDING,
+    **options,
+):  # fmt: skip
     return lax.reduce_window(x, start, compare, window, strides, padding, **options)
 
 
@@ -326,7 +331,7 @@ def test_pytrees_with_whole_numbers():
 
 @pytest.mark.parametrize("moved", [jnp.ones((6, 5)), jnp.ones((5, 6), jnp.float32)])
 def test_another_kind_of_input_is_refused(moved):
-    with pytest.raises(ValueError, match=r"like the one that fixes the gates, float64\[5, 6\]; got"):
+    with pytest.raises(ValueError, match=r"the one that fixes the gates, float64\[5, 6\]; got"):
         gated(jnp.abs, jnp.ones((5, 6)))(moved)
 
 
