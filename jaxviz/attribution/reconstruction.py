@@ -144,7 +144,7 @@ def reconstruct(
       >>> x = jnp.array([3.0, -4.0]).reshape(1, 1, 2, 1)
       >>> affine = jv.reconstruct(model, x)
       >>> affine.weights[0, 1].ravel().tolist(), affine.bias.tolist()
-      ([-2.0, -0.0], [[1.0, -2.0]])
+      ([-2.0, 0.0], [[1.0, -2.0]])
       >>> affine(x).tolist(), model(x).tolist()
       ([[4.0, -8.0]], [[4.0, -8.0]])
 
