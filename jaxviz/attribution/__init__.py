@@ -17,5 +17,5 @@ from jaxviz.attribution.parts import occlude_boxes as occlude_boxes
 from jaxviz.attribution.parts import occlude_masks as occlude_masks
 from jaxviz.attribution.reconstruction import AffineModel as AffineModel
 from jaxviz.attribution.reconstruction import reconstruct as reconstruct
-from jaxviz.attribution.region import RegionMargin as RegionMargin
-from jaxviz.attribution.region import region_margin as region_margin
+from jaxviz.attribution.margin import RegionMargin as RegionMargin
+from jaxviz.attribution.margin import region_margin as region_margin

@@ -227,7 +227,7 @@ def _gates(shown, x, found) -> report.Section:
         ],
         [
             "A gate is a ReLU, on or off, or the choice of a pooling window. As long as none turns "
-            "the map is the network, to the last digit. Lengths are Euclidean, in the input's "
+            "the map is the network, up to rounding. Lengths are Euclidean, in the input's "
             "units; one direction is random, the other raises the first class against the second "
             "fastest."
         ],
