@@ -13,8 +13,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 from jaxviz.attribution.question import checked_images
 from jaxviz.transform import as_argument
 from jaxviz.transform.affine import walls
-from jaxviz.transform.batches import in_batches
-from jaxviz.transform.memory import budget, live_bytes, with_scratch
+from jaxviz.transform.memory import budget, in_batches, live_bytes, with_scratch
 
 __all__ = ["RegionMargin", "region_margin"]
 
@@ -67,7 +66,7 @@ def region_margin(
       x: the model's input.
       direction: where to go, in the input's units, for all images or for each.
       memory: bytes that the values may take at one time, beside the weights; by default half of the
-        device's memory, 512 MiB on a CPU. One image is always taken.
+        device's memory, 256 MiB on a CPU. One image is always taken.
 
     Returns:
       The margins, in lengths of the direction, and the gates that set them.
@@ -125,7 +124,7 @@ def _region(model, x, direction, *, available):
     pair = (x, direction)
     program = jax.make_jaxpr(one)(jax.tree.map(lambda array: array[0], pair))
     needed = with_scratch(live_bytes(program))
-    return in_batches(one, pair, available // needed)
+    return in_batches(jax.vmap(one), pair, max(available // needed, 1))
 
 
 def _way(wall: Float[Array, "*shape"], slope: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

@@ -253,9 +253,7 @@ def test_contributions_add_up_and_differences_tell_classes_apart(small, images):
 def test_a_small_budget_changes_nothing_but_the_batches(layer, small, images):
     model, x = small(), images(3)
     whole = jv.reconstruct(model, x, layer)
-    with pytest.raises(ValueError, match=r"one basis vector, [\d,]+ bytes; got 1,000\."):
-        jv.reconstruct(model, x, layer, memory=1000)
-    for memory in (250_000, 500_000, 1_000_000):
+    for memory in (1, 250_000, 1_000_000):
         part = jv.reconstruct(model, x, layer, memory=memory)
         assert jnp.allclose(part.weights, whole.weights, atol=1e-6)
         assert jnp.allclose(part.bias, whole.bias, atol=1e-6)
