@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 import jaxviz as jv
 import ports
@@ -73,32 +76,88 @@ def deconvnet(name: str, *, batch: int = 8) -> Case:
     return contestants
 
 
+# Where a channel's picture is made: a convolution in the middle of the upper half.
+_LAYERS = {"vgg16": "features.28", "resnet50": "layer3", "densenet201": "features.denseblock3"}
+_CHANNEL = 10
+
+
 def ascent(name: str, *, steps: int = 8) -> Case:
-    """Steps of activation maximization, against a minimal loop in torch."""
-    model = _ours(name)
-    run = lambda: jv.maximize(
-        model, jv.objectives.logit(3), key=jax.random.key(0), image=jv.images.pixel(SIZE),
-        steps=steps,
-    ).image  # fmt: skip
-    contestants = {"jaxviz": Contestant(run, steps)}
+    """Steps of activation maximization of a channel.
+
+    Ours with a Fourier image and the default transforms, beside torch-lucent's default at the same
+    size, and beside the least that one would write in torch: pixels, a shift, the network up to the
+    layer.
+    """
+    model, layer = _ours(name), _LAYERS[name]
+    images = jv.images
+    lucent_like = (
+        jv.transforms.pad(12),
+        jv.transforms.jitter(8),
+        jv.transforms.random_scale(0.9, 1.1),
+        jv.transforms.random_rotate(10.0),
+        jv.transforms.jitter(4),
+    )
+
+    def ours(count: int = 1, **options: Any) -> Contestant:
+        goal = jv.objectives.channel(layer, _CHANNEL + jnp.arange(count))
+        key = jax.random.key(0)
+        run = lambda: jv.maximize(model, goal, key=key, steps=steps, **options).image
+        return Contestant(run, steps * count)
+
+    contestants = {
+        "jaxviz": ours(image=images.fourier(SIZE), optimizer=_adam()),
+        "jaxviz, lucent's transforms": ours(
+            image=images.fourier(SIZE), optimizer=_adam(), transforms=lucent_like
+        ),
+        "jaxviz, pixels": ours(image=images.pixel(SIZE)),
+        "jaxviz, 16 channels": ours(16, image=images.fourier(SIZE), optimizer=_adam()),
+    }
     peer = torch_model(name, model)
-    if peer is not None:
-        import torch
+    if peer is None:
+        return contestants
+    import torch
+    from torchvision.models.feature_extraction import create_feature_extractor
 
-        def theirs():
-            parameters: Any = torch.randn(1, 3, SIZE, SIZE, requires_grad=True)
-            optimizer = torch.optim.SGD([parameters], 0.05, momentum=0.9)
-            for _ in range(steps):
-                optimizer.zero_grad()
-                shift = np.random.default_rng(0).integers(-8, 9, 2).tolist()
-                image = torch.sigmoid(parameters).roll(shift, (2, 3))
-                (-peer(image)[0, 3]).backward()
-                parameters.grad /= parameters.grad.square().mean().sqrt()
-                optimizer.step()
-            return jnp.zeros(())
+    lower = create_feature_extractor(peer, [layer])
 
-        contestants["torch, minimal loop"] = Contestant(theirs, steps)
+    def minimal():
+        parameters: Any = torch.randn(1, 3, SIZE, SIZE, requires_grad=True)
+        optimizer = torch.optim.SGD([parameters], 0.05, momentum=0.9)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            shift = np.random.default_rng(0).integers(-8, 9, 2).tolist()
+            image = torch.sigmoid(parameters).roll(shift, (2, 3))
+            (-lower(image)[layer][0, _CHANNEL].mean()).backward()
+            parameters.grad /= parameters.grad.square().mean().sqrt()
+            optimizer.step()
+
+    contestants["torch, minimal loop"] = Contestant(minimal, steps)
+    if importlib.util.find_spec("lucent"):
+        contestants["torch-lucent"] = Contestant(_lucent(peer, layer, steps), steps)
     return contestants
+
+
+@functools.cache
+def _adam() -> optax.GradientTransformation:
+    return optax.adam(0.05)
+
+
+def _lucent(peer: Any, layer: str, steps: int) -> Callable[[], None]:
+    from lucent.optvis import param, render
+
+    def run():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            render.render_vis(
+                peer,
+                f"{layer.replace('.', '_')}:{_CHANNEL}",
+                param_f=lambda: param.image(SIZE),
+                thresholds=(steps,),
+                show_image=False,
+                progress=False,
+            )
+
+    return run
 
 
 def reconstruction(name: str, *, rows: int = 10) -> Case:

@@ -12,6 +12,7 @@ from jaxviz.attribution import OcclusionPanels as OcclusionPanels
 from jaxviz.attribution import RegionMargin as RegionMargin
 from jaxviz.attribution import approximate_occlusion as approximate_occlusion
 from jaxviz.attribution import cam as cam
+from jaxviz.attribution import cam_region as cam_region
 from jaxviz.attribution import deconvnet as deconvnet
 from jaxviz.attribution import grad_cam as grad_cam
 from jaxviz.attribution import guided_backprop as guided_backprop
@@ -29,7 +30,9 @@ from jaxviz.perturb import noise as noise
 
 # model -> image
 from jaxviz.synthesis import Maximized as Maximized
+from jaxviz.synthesis import Region as Region
 from jaxviz.synthesis import blur_every as blur_every
+from jaxviz.synthesis import deep_dream as deep_dream
 from jaxviz.synthesis import images as images
 from jaxviz.synthesis import maximize as maximize
 from jaxviz.synthesis import normalize_gradient as normalize_gradient

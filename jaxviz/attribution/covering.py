@@ -21,9 +21,8 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int
 from jaxviz.attribution.borders import Group, split_at_borders
 from jaxviz.synthesis.objectives import Objective
 from jaxviz.transform import Incremental, capture, incremental
-from jaxviz.transform.batches import in_batches
 from jaxviz.transform.hoist import hoist
-from jaxviz.transform.memory import array_bytes, budget, live_bytes, with_scratch
+from jaxviz.transform.memory import array_bytes, budget, in_batches, live_bytes, with_scratch
 
 __all__ = ["ENGINES", "Answers", "Objectives", "Starts", "cover", "fitting"]
 
@@ -191,7 +190,7 @@ def _run(model, x, objectives, fill, parts, plan, *, size, reach):
             whole = edited.output
             runs = [image.incremental(edited, size, group.starts, reach) for group in plan.groups]
         found = [
-            in_batches(run, own[np.array(group.boxes)], plan.batch)
+            in_batches(jax.vmap(run), own[np.array(group.boxes)], plan.batch)
             for run, group in zip(runs, plan.groups, strict=True)
         ]
         return whole, jax.tree.map(lambda *groups: jnp.concatenate(groups)[order], *found)

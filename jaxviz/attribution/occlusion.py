@@ -105,7 +105,7 @@ def occlusion(
       engine: `"incremental"`; `"dense"` runs the whole model for each position; `"auto"` counts the
         operations of both and takes the cheaper one.
       memory: bytes that the model's activations may take at one time, beside the weights; by
-        default half of the device's memory, 512 MiB on a CPU.
+        default half of the device's memory, 256 MiB on a CPU.
 
     Returns:
       Maps with one entry for each position: `(n, r, c)`, where

@@ -19,13 +19,26 @@ __all__ = ["RELU_RULES", "backward"]
 
 PullBack = Callable[[jax.Array, jax.Array], jax.Array]
 
+
+def _redirected(x: jax.Array, g: jax.Array) -> jax.Array:
+    gradient = jnp.where(x > 0, g, 0)
+    silent = jnp.all(gradient == 0, range(1, x.ndim), keepdims=True)
+    return jnp.where(silent, jax.nn.relu(g), gradient)
+
+
 # How the signal `g` that comes back to a ReLU goes on, where the ReLU saw `x`.
 RELU_RULES: dict[str, PullBack] = {
     # Zeiler & Fergus 2014, section 2.1: rectify the backward signal, whatever the forward sign.
     "deconvnet": lambda x, g: jax.nn.relu(g),
     # Springenberg et al. 2015, section 3.4: the deconvnet's rule and the gradient's at once.
     "guided": lambda x, g: jnp.where(x > 0, jax.nn.relu(g), 0),
+    # Olah, Mordvintsev, Schubert 2017: where a ReLU lets nothing of an image's signal through, the
+    # part that would switch it on passes.
+    "redirected": _redirected,
 }
+
+# These go on being gradients where the model has other nonlinearities.
+_FOR_ANY_MODEL = frozenset({"redirected"})
 
 
 def backward(f: Callable, rule: str | PullBack) -> Callable:
@@ -44,8 +57,11 @@ def backward(f: Callable, rule: str | PullBack) -> Callable:
 
     Args:
       f: a function of arrays, or a model.
-      rule: `"gradient"`, `"deconvnet"`, `"guided"`, or a function `(x, g) -> g` of what the ReLU
-        saw and of the signal that comes back to it.
+      rule: `"gradient"`, `"deconvnet"`, `"guided"`, `"redirected"`, or a function `(x, g) -> g` of
+        what the ReLU saw and of the signal that comes back to it. Redirected is the gradient,
+        except that an image whose signal a ReLU stops altogether gets the part of it that raises
+        what the ReLU saw: so an ascent finds its way to a unit that is off. The first axis is that
+        of the images; other nonlinearities keep their gradient.
 
     Returns:
       A function with the values of `f`.
@@ -53,7 +69,8 @@ def backward(f: Callable, rule: str | PullBack) -> Callable:
     Raises:
       ValueError: the rule's name is unknown.
       NotImplementedError: when called, if `f` has another nonlinearity than ReLU (GELU, SiLU,
-        leaky ReLU, ...), for which the rules are not defined. The message names it and the layer.
+        leaky ReLU, ...), for which the rules but `"redirected"` are not defined. The message names
+        it and the layer.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -68,9 +85,11 @@ def backward(f: Callable, rule: str | PullBack) -> Callable:
     References:
       Zeiler & Fergus, Visualizing and understanding convolutional networks, 2014, section 2.1.
       Springenberg et al., Striving for simplicity: the all convolutional net, 2015, section 3.4.
+      Olah, Mordvintsev, Schubert, Feature visualization, 2017: the redirected gradient.
     """
     if rule == "gradient":
         return f
+    strict = rule not in _FOR_ANY_MODEL
     if isinstance(rule, str):
         if rule not in RELU_RULES:
             known = ", ".join(["gradient", *RELU_RULES])
@@ -81,7 +100,7 @@ def backward(f: Callable, rule: str | PullBack) -> Callable:
     def with_rule(*args: Any) -> Any:
         program, structure = trace(f, *args)
         inputs = [_Known(leaf, varies=True) for leaf in jax.tree.leaves(args)]
-        outputs, _ = interpret(program, inputs, _rules(relu))
+        outputs, _ = interpret(program, inputs, _rules(relu, strict))
         return jax.tree.unflatten(structure, [known.value for known in outputs])
 
     return with_rule
@@ -144,12 +163,14 @@ _REFUSED = frozenset(
 )
 
 
-def _rules(relu: Callable[[jax.Array], jax.Array]) -> Rules:
+def _rules(relu: Callable[[jax.Array], jax.Array], strict: bool) -> Rules:
     """The rules of one walk; they remember the last layer met, to name it in an error."""
     last_layer = ["the input"]
 
-    def refuse(what: str) -> NotImplementedError:
-        return NotImplementedError(
+    def refuse(what: str) -> None:
+        if not strict:
+            return
+        raise NotImplementedError(
             f"this back-projection is defined for ReLU networks only, and the model computes "
             f"{what} after {last_layer[0]}; use the gradient rule (`jv.saliency`) instead."
         )
@@ -161,7 +182,8 @@ def _rules(relu: Callable[[jax.Array], jax.Array]) -> Rules:
         if not any(operand.varies for operand in operands):
             return None
         if primitive in _REFUSED:
-            raise refuse(f"'{primitive}'")
+            refuse(f"'{primitive}'")
+            return None
         rectified = _rectified(primitive, operands, refuse)
         if rectified is None:
             return None
@@ -182,7 +204,7 @@ def _rules(relu: Callable[[jax.Array], jax.Array]) -> Rules:
 
 
 def _rectified(
-    primitive: str, operands: Sequence[_Known], refuse: Callable[[str], Exception]
+    primitive: str, operands: Sequence[_Known], refuse: Callable[[str], None]
 ) -> _Known | None:
     """The value whose positive part an equation takes, or None."""
     if primitive in ("max", "min"):
@@ -196,7 +218,7 @@ def _rectified(
         # The upper bound of a relu6.
         if primitive == "min" and bound is not None and bound > 0:
             return None
-        raise refuse(f"'{primitive}' of an activation and something else than 0")
+        return refuse(f"'{primitive}' of an activation and something else than 0")
     if primitive == "clamp" and operands[0].constant == 0:
         return operands[1]
     if primitive == "mul":
@@ -205,14 +227,14 @@ def _rectified(
             if gate.sign == _Sign(x.identity, above=True):
                 return x
         if a.varies and b.varies and any(x.sign or x.kind == "capped" for x in operands):
-            raise refuse("a product with a gate, as in hard-swish")
+            return refuse("a product with a gate, as in hard-swish")
     if primitive == "select_n" and operands[0].varies:
         sign, cases = operands[0].sign, operands[1:]
         if sign is not None and len(cases) == 2:
             below, above = cases if sign.above else cases[::-1]
             if below.constant == 0 and above.identity is sign.of:
                 return above
-        raise refuse("a choice by an activation's value, as in a leaky ReLU")
+        return refuse("a choice by an activation's value, as in a leaky ReLU")
     return None
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.extend import core
 
 from jaxviz.transform.interpret import opened
 
-__all__ = ["array_bytes", "budget", "live_bytes", "with_scratch"]
+__all__ = ["array_bytes", "budget", "in_batches", "live_bytes", "with_scratch"]
 
 
 def live_bytes(program: Any) -> int:
@@ -53,9 +56,17 @@ def _size(variable: Any) -> int:
     return aval.size * aval.dtype.itemsize if hasattr(aval, "dtype") else 0
 
 
-def array_bytes(arrays: Iterable[Any]) -> int:
+def budget() -> int:
+    """Bytes that a method may take by default: half of the device's memory, 256 MiB on a CPU."""
+    statistics = jax.local_devices()[0].memory_stats() or {}
+    # A CPU does not tell, and gains nothing from batches that leave its caches: the shapes nets
+    # take a quarter longer with 1 GiB than with 64 MiB.
+    return statistics["bytes_limit"] // 2 if "bytes_limit" in statistics else 256 << 20
+
+
+def array_bytes(values: Iterable[Any]) -> int:
     """Bytes of those of the values that are arrays."""
-    return sum(array.size * array.dtype.itemsize for array in arrays if hasattr(array, "dtype"))
+    return sum(array.size * array.dtype.itemsize for array in values if hasattr(array, "dtype"))
 
 
 def with_scratch(values: int) -> int:
@@ -63,9 +74,31 @@ def with_scratch(values: int) -> int:
     return 2 * max(values, 1)
 
 
-def budget() -> int:
-    """Bytes that a method may take by default: half of the device's memory, 512 MiB on a CPU."""
-    statistics = jax.local_devices()[0].memory_stats() or {}
-    # A CPU does not tell, and gains nothing from batches that leave its caches: the shapes nets
-    # take a quarter longer with 1 GiB than with 64 MiB.
-    return statistics["bytes_limit"] // 2 if "bytes_limit" in statistics else 512 << 20
+def in_batches(f: Callable, items: Any, batch: int) -> Any:
+    """`f` of batches of items, in as few equal batches as `batch` allows.
+
+    Args:
+      f: a function of an array, or of a tree of arrays, with the items in front; so is its result.
+      items: all of them.
+      batch: how many `f` may have at one time, at least 1.
+
+    Returns:
+      What `f` gives for all items.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxviz.transform.memory import in_batches
+      >>> in_batches(lambda x: x + len(x), jnp.arange(5), 2).tolist()
+      [2, 3, 4, 5, 6]
+    """
+    count = len(jax.tree.leaves(items)[0])
+    turns = math.ceil(count / batch)
+    if turns == 1:
+        return f(items)
+    size = math.ceil(count / turns)
+    # The last turn repeats the last item until its batch is full.
+    index = np.minimum(np.arange(turns * size), count - 1).reshape(turns, size)
+    found = jax.lax.map(
+        lambda index: f(jax.tree.map(lambda leaf: leaf[index], items)), jnp.asarray(index)
+    )
+    return jax.tree.map(lambda value: value.reshape(turns * size, *value.shape[2:])[:count], found)

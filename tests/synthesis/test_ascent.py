@@ -20,11 +20,13 @@ def tiny(seed=0):
 
 
 def test_it_is_the_loop_written_out():
+    """Everything at once, for two images, each with its own randomness, by plain gradients."""
     model, key = tiny(), jax.random.key(3)
     image = jv.images.laplacian_pyramid(8, levels=2)
     shift = jv.transforms.jitter(2)
     smooth = jv.regularizers.total_variation(0.3)
     preprocess = lambda images: 2 * images - 1
+    left = jv.Region(lambda model, x, objective: (x[..., 0] > 0).astype(float), every=2)
     found = jv.maximize(
         model,
         jv.objectives.logit([1, 4]),
@@ -32,36 +34,207 @@ def test_it_is_the_loop_written_out():
         image=image,
         preprocess=preprocess,
         optimizer=optax.sgd(0.1),
-        transforms=[shift],
+        transforms=[shift, jv.transforms.pad(0)],
         regularizers=[smooth],
+        region=left,
+        views=2,
+        redirect=0,
         steps=3,
     )
-    key, start = jax.random.split(key)
-    parameters = image.init(start, 2)
-    scores = []
-    for turn in jax.random.split(key, 3):
+    for i, k in enumerate([1, 4]):
+        start, own = jax.random.split(jax.random.fold_in(key, i))
+        parameters, scores, norms = image.init(start, 1), [], []
+        for turn in range(3):
+            if turn % 2 == 0:
+                mask = (preprocess(image.decode(parameters))[..., :1] > 0).astype(float)
+            views = jax.random.split(jax.random.fold_in(own, turn), 2)
 
-        def loss(parameters, turn=turn):
-            shown = image.decode(parameters)
-            output = model(preprocess(shift(jax.random.split(turn, 1)[0], shown)))
-            return sum(smooth(shown)) - output[0, 1] - output[1, 4], output
+            def value(parameters, k=k, views=views, mask=mask):
+                shown = image.decode(parameters)
+                penalty = smooth(shown)[0]
+                shown = mask * shown + (1 - mask) * jax.lax.stop_gradient(shown)
+                moved = [shift(jax.random.fold_in(view, 0), shown) for view in views]
+                score = sum(model(preprocess(one))[0, k] for one in moved) / 2
+                return score - penalty, score
 
-        gradient, output = jax.grad(loss, has_aux=True)(parameters)
-        scores.append([output[0, 1], output[1, 4]])
-        parameters = [p - 0.1 * g for p, g in zip(parameters, gradient, strict=True)]
-    assert np.allclose(found.image, image.decode(parameters), atol=1e-5)
-    assert np.allclose(found.trace.score, np.transpose(scores), atol=1e-4)
-    assert found.trace.gradient_norm.shape == (2, 3)
+            gradient, score = jax.grad(value, has_aux=True)(parameters)
+            scores.append(score)
+            norms.append(optax.tree.norm(gradient))
+            parameters = [p + 0.1 * g for p, g in zip(parameters, gradient, strict=True)]
+        assert np.allclose(found.image[i], image.decode(parameters)[0], atol=1e-5)
+        assert np.allclose(found.trace.score[i], jnp.stack(scores), atol=1e-4)
+        assert np.allclose(found.trace.gradient_norm[i], jnp.stack(norms), rtol=1e-4)
 
 
-def test_images_of_a_batch_do_not_depend_on_each_other():
-    """All but the start, which is drawn for the whole batch."""
-    model, image = tiny(), jv.images.pixel(8, deviation=0.0)
-    options = {"key": jax.random.key(0), "image": image, "transforms": (), "steps": 20}
-    together = jv.maximize(model, jv.objectives.logit([0, 3]), **options)
-    for i, k in enumerate([0, 3]):
-        alone = jv.maximize(model, jv.objectives.logit(k), **options)
-        assert np.allclose(together.image[i], alone.image[0], atol=1e-4)
+OPTIONS = {"key": jax.random.key(0), "image": jv.images.pixel(8), "steps": 6}
+
+
+def test_an_image_does_not_depend_on_those_around_it_nor_on_the_memory():
+    model = tiny()
+    together = jv.maximize(model, jv.objectives.logit([0, 3, 1]), **OPTIONS)
+    alone = jv.maximize(model, jv.objectives.logit(0), **OPTIONS)
+    assert np.allclose(together.image[0], alone.image[0], atol=1e-6)
+    assert jnp.abs(together.image[0] - together.image[1]).max() > 0.01
+    keys = jax.vmap(lambda i: jax.random.fold_in(OPTIONS["key"], i))(jnp.array([2, 1]))
+    chosen = jv.maximize(model, jv.objectives.logit([1, 3]), **(OPTIONS | {"key": keys}))
+    assert np.allclose(chosen.image, together.image[np.array([2, 1])], atol=1e-6)
+    with pytest.raises(ValueError, match="key must be one, or one for each objective, 3; got 2"):
+        jv.maximize(model, jv.objectives.logit([1, 3, 0]), **(OPTIONS | {"key": keys}))
+    for memory in (30_000, 60_000):
+        turns = jv.maximize(model, jv.objectives.logit([0, 3, 1]), memory=memory, **OPTIONS)
+        for a, b in zip(jax.tree.leaves(turns), jax.tree.leaves(together), strict=True):
+            assert np.allclose(a, b, atol=1e-6)
+    with pytest.raises(
+        ValueError, match=r"memory must hold a step of 1 image, [\d,]+ bytes; got 9"
+    ):
+        jv.maximize(model, jv.objectives.logit(0), memory=9, **OPTIONS)
+
+
+def test_objectives_that_compare_images_keep_them_together():
+    model = tiny()
+    apart = jv.objectives.channel("hidden", [1, 1, 1]) + jv.objectives.diversity("hidden")
+    found = jv.maximize(model, apart, **OPTIONS)
+    assert np.allclose(found.image, jv.maximize(model, apart, memory=10**6, **OPTIONS).image)
+    with pytest.raises(ValueError, match="memory must hold a step of 3 images"):
+        jv.maximize(model, apart, memory=30_000, **OPTIONS)
+    assert not (jv.objectives.channel("hidden", 1) * 2).joint
+    assert jv.objectives.each([jv.objectives.logit(0), apart]).joint
+
+
+def test_frames_are_the_images_of_shorter_ascents():
+    options = OPTIONS | {"transforms": [jv.transforms.jitter(2)], "redirect": 3}
+    ask = lambda steps, **more: jv.maximize(
+        tiny(), jv.objectives.logit([2, 0]), **(options | {"steps": steps}), **more
+    )
+    found = ask(7, keep_every=2)
+    assert found.frames.shape == (2, 3, 8, 8, 3)
+    for i, steps in enumerate((2, 4, 6)):
+        assert np.allclose(found.frames[:, i], ask(steps).image, atol=1e-6)
+    assert ask(7).frames.shape == (2, 0, 8, 8, 3)
+
+
+def test_starts():
+    photograph = jax.random.uniform(jax.random.key(1), (8, 8, 3), minval=0.1, maxval=0.9)
+    still = OPTIONS | {"optimizer": optax.sgd(0.0), "steps": 1}
+    ask = lambda start, k=(0, 1): (
+        jv.maximize(tiny(), jv.objectives.logit(jnp.array(k)), start=start, **still).image
+    )
+    assert np.allclose(ask(0.5), 0.5, atol=1e-6)
+    assert np.allclose(ask([0.2, 0.4, 0.6]), jnp.array([0.2, 0.4, 0.6]), atol=1e-6)
+    assert np.allclose(ask(photograph), jnp.stack([photograph] * 2), atol=1e-5)
+    two = jnp.stack([photograph, photograph[::-1]])
+    assert np.allclose(ask(two), two, atol=1e-5)
+    assert np.allclose(ask(two, [3]), two, atol=1e-5)
+    with pytest.raises(ValueError, match=r"start must be a number, a colour .* got \(2,\)"):
+        ask([0.1, 0.2])
+    with pytest.raises(ValueError, match="one image or as many as objectives, 3; got 2"):
+        ask(two, [0, 1, 2])
+    with pytest.raises(ValueError, match="cannot start from a given image"):
+        jv.maximize(
+            tiny(),
+            jv.objectives.logit(0),
+            key=jax.random.key(0),
+            image=jv.images.cppn(8),
+            start=0.5,
+        )
+
+
+def switched_off(weights, x):
+    """Unit 0 answers, unit 1 is off at first, unit 2 always, unit 3 sees nothing."""
+    hidden = jv.tap(x.reshape(len(x), -1) @ weights - jnp.array([0.0, 9.0, 1e6, 0.0]), "before")
+    return jv.tap(jax.nn.relu(hidden), "after")
+
+
+def test_a_unit_that_is_off_is_found_by_the_redirected_gradient():
+    weights = jax.random.normal(jax.random.key(0), (192, 4)).at[:, 3].set(0)
+    model = Partial(switched_off, weights)
+    options = OPTIONS | {"transforms": (), "steps": 40}
+    units = jnp.arange(4)
+    plain = jv.maximize(model, jv.objectives.logit(units), redirect=0, **options)
+    assert (plain.dead == jnp.array([False, True, True, True])).all()
+    assert (plain.trace.gradient_norm[1:] == 0).all()
+    found = jv.maximize(model, jv.objectives.logit(units), redirect=30, **options)
+    assert (found.dead == jnp.array([False, False, True, True])).all()
+    assert found.trace.score[1, -1] > 1
+    assert jnp.isfinite(found.image).all()
+    # The tap before the ReLU needs no redirection.
+    before = jv.maximize(model, jv.objectives.channel("before", units), redirect=0, **options)
+    assert (before.dead == jnp.array([False, False, False, True])).all()
+
+
+def test_a_region_confines_the_change():
+    half = jnp.zeros((1, 2, 2)).at[:, :, 0].set(1)
+    # Half the pixels each way, coarse: the border between them is blended.
+    region = jv.Region(lambda model, x, objective: jnp.tile(half, (len(x), 1, 1)))
+    options = OPTIONS | {"optimizer": optax.sgd(0.1), "start": 0.5}
+    found = jv.maximize(tiny(), jv.objectives.logit([0, 1]), region=region, **options)
+    assert jnp.abs(found.image[:, :, -2:] - 0.5).max() == 0
+    assert jnp.abs(found.image[:, :, :2] - 0.5).min(1).max() > 1e-3
+
+
+def sum_of_places(x):
+    return jv.tap(jax.nn.relu(x - 0.5), "places").sum((1, 2))
+
+
+def test_a_cam_region_is_a_soft_threshold_of_grad_cam():
+    x = jax.random.uniform(jax.random.key(0), (2, 4, 4, 3))
+    goal = jv.objectives.logit([0, 2])
+    mask = jv.cam_region("places", threshold=0.3, softness=0.2).mask(sum_of_places, x, goal)
+    for i, k in enumerate([0, 2]):
+        heat = np.maximum(np.array(x[i, ..., k], float) - 0.5, 0)  # d sum / d place is 1
+        assert np.allclose(mask[i], 1 / (1 + np.exp(-(heat / heat.max() - 0.3) / 0.2)), atol=1e-5)
+    assert (jv.cam_region("places").mask(sum_of_places, 0 * x, goal) == 1).all()
+    with pytest.raises(ValueError, match="softness above 0"):
+        jv.cam_region("places", softness=0)
+
+
+def stack_of_convolutions(kernels, x):
+    for i, kernel in enumerate(kernels):
+        x = jax.lax.conv_general_dilated(
+            x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        x = jv.tap(jax.nn.relu(x), f"conv{i}")
+    return x.mean((1, 2))
+
+
+def test_nothing_above_the_objectives_layer_is_computed():
+    kernels = [0.1 * jax.random.normal(jax.random.key(i), (3, 3, 3, 3)) for i in range(4)]
+
+    def operations(depth, layer):
+        run = jax.jit(
+            lambda model: jv.maximize(
+                model, jv.objectives.channel(layer, 0), key=jax.random.key(0),
+                image=jv.images.pixel(32), transforms=(), redirect=0, steps=1,
+            ).image
+        )  # fmt: skip
+        model = Partial(stack_of_convolutions, kernels[:depth])
+        return run.lower(model).compile().cost_analysis()["flops"]
+
+    assert operations(4, "conv0") == operations(1, "conv0")
+    # Three layers more cost their convolutions forwards and backwards.
+    convolution = 2 * 32 * 32 * 3 * 27
+    assert operations(4, "conv3") > operations(4, "conv0") + 3 * 1.9 * convolution
+
+
+def test_deep_dream_grows_what_a_layer_sees():
+    kernel = jax.random.normal(jax.random.key(0), (3, 3, 3, 4))
+    model = Partial(stack_of_convolutions, [kernel])
+    photograph = jax.random.uniform(jax.random.key(1), (2, 20, 30, 3))
+    goal = jv.objectives.layer("conv0")
+    ask = lambda **options: jv.deep_dream(
+        model, goal, photograph, key=jax.random.key(2), transforms=[jv.transforms.jitter(2)],
+        **options,
+    )  # fmt: skip
+    dream = ask(octaves=2)
+    assert dream.shape == photograph.shape
+    before, after = (jv.objectives.score(model, x, goal)[1] for x in (photograph, dream))
+    assert (after > 1.5 * before).all()
+    # No steps of any length leave the photograph.
+    assert np.allclose(ask(octaves=2, optimizer=optax.sgd(0.0)), photograph, atol=1 / 256)
+    with pytest.raises(ValueError, match="octaves must leave at least one pixel"):
+        ask(octaves=40)
+    with pytest.raises(ValueError, match="ratio above 1"):
+        ask(ratio=1.0)
 
 
 def test_a_list_of_objectives_of_different_layers():
@@ -97,7 +270,8 @@ def test_another_class_or_key_compiles_nothing():
             steps=3,
         ).image
     )
-    ask(model, 0, keys[0])
+    first = ask(model, 0, keys[0])
+    assert (ask(model, 0, keys[0]) == first).all()  # bit for bit
     events = []
     listen = lambda event, *_, **__: events.append(event) if "backend_compile" in event else None
     jax.monitoring.register_event_duration_secs_listener(listen)
@@ -135,6 +309,7 @@ def test_a_pyramid_adds_its_levels_up():
         jv.images.laplacian_pyramid((16, 24), levels=9)
 
 
-def test_steps_must_be_positive():
-    with pytest.raises(ValueError, match="steps must be positive, got 0"):
-        jv.maximize(tiny(), jv.objectives.logit(0), key=jax.random.key(0), steps=0)
+@pytest.mark.parametrize("name", ["steps", "views", "keep_every"])
+def test_counts_must_be_positive(name):
+    with pytest.raises(ValueError, match=f"{name} must be 1 or more, got 0"):
+        jv.maximize(tiny(), jv.objectives.logit(0), **(OPTIONS | {name: 0}))

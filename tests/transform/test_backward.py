@@ -59,6 +59,31 @@ def test_every_form_of_relu_pulls_back_by_the_rule(form, rule):
     assert compiled(SEEN, SIGNAL).tolist() == EXPECTED[rule]
 
 
+def test_the_redirected_rule_opens_only_what_is_shut_for_a_whole_image():
+    # Images: open somewhere; shut, with signal to raise and to lower; shut, nothing comes back.
+    seen = jnp.array([[1.0, -1.0, 2.0], [-1.0, -2.0, -3.0], [-1.0, -1.0, -1.0]])
+    signal = jnp.array([[3.0, 5.0, -4.0], [2.0, -7.0, 0.0], [0.0, 0.0, 0.0]])
+    expected = [[3.0, 0.0, -4.0], [2.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    for form in ("jax.nn.relu", "maximum", "where", "clip", "gate"):
+        pull_back = jax.vjp(backward(RELUS[form], "redirected"), seen)[1]
+        assert pull_back(signal)[0].tolist() == expected
+
+
+def test_the_redirected_rule_is_the_gradient_of_any_model_that_is_not_shut():
+    x = jax.random.normal(jax.random.key(0), (2, 7))
+    for f in (
+        jax.nn.gelu,
+        jax.nn.silu,
+        jax.nn.leaky_relu,
+        jax.nn.hard_swish,
+        lambda x: jnp.maximum(x, 1.0) + jnp.sin(jax.nn.relu(x)),
+    ):
+        value, pull_back = jax.vjp(backward(f, "redirected"), x)
+        expected, gradient = jax.vjp(f, x)
+        assert jnp.allclose(value, expected, rtol=1e-6)
+        assert jnp.allclose(pull_back(x)[0], gradient(x)[0], rtol=1e-6)
+
+
 def test_the_gradient_rule_leaves_the_function_alone():
     assert (
         jax.vjp(backward(jax.nn.relu, "gradient"), SEEN)[1](SIGNAL)[0].tolist()

@@ -33,7 +33,7 @@ def diversity(layer: str) -> Objective:
       >>> [round(value, 3) for value in jv.objectives.diversity("conv")(None, taps).tolist()]
       [-1.0, -1.0]
     """
-    return Objective(Partial(_Diversity(layer)), (layer,))
+    return Objective(Partial(_Diversity(layer)), (layer,), joint=True)
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def alignment(layer: str) -> Objective:
       Mordvintsev, Pezzotti, Schubert, Olah, Differentiable image parameterizations, 2018, section
       "Aligned feature visualization interpolation".
     """
-    return Objective(Partial(_Alignment(layer)), (layer,))
+    return Objective(Partial(_Alignment(layer)), (layer,), joint=True)
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,8 @@ def each(objectives: Sequence[Objective]) -> Objective:
     if not own:
         raise ValueError("each needs at least one objective, got an empty list.")
     layers = dict.fromkeys(name for objective in own for name in objective.layers)
-    return Objective(Partial(_each, own, jnp.arange(len(own))), tuple(layers))
+    joint = any(objective.joint for objective in own)
+    return Objective(Partial(_each, own, jnp.arange(len(own))), tuple(layers), joint)
 
 
 def _each(own, which, output, taps):

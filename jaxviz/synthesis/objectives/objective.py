@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -29,6 +29,8 @@ class Objective:
       measure: `measure(output, taps)` gives one number for each image. The arrays that it holds
         have an axis in front: of length 1, for all images alike, or with an entry for each image.
       layers: the layers whose values `measure` reads from `taps`.
+      joint: whether an image's score depends on the other images of its batch, which then stay
+        together.
 
     Example:
       >>> import jax.numpy as jnp, jaxviz as jv
@@ -39,6 +41,7 @@ class Objective:
 
     measure: Partial
     layers: tuple[str, ...] = field(default=(), metadata={"static": True})
+    joint: bool = field(default=False, metadata={"static": True})
 
     def __call__(self, output: Any, taps: Mapping[str, Array]) -> Float[Array, " n"]:
         """The scores of a batch."""
@@ -49,9 +52,10 @@ class Objective:
         """For how many images it has parameters of its own; 1 speaks of any number."""
         return max((len(leaf) for leaf in jax.tree.leaves(self.measure)), default=1)
 
-    def of(self, image: Int[Array, ""] | int) -> Objective:
-        """The objective of one image of the batch, for a batch of this image alone."""
-        return jax.tree.map(lambda leaf: leaf[image][None] if len(leaf) > 1 else leaf, self)
+    def of(self, images: Int[ArrayLike, "*m"]) -> Objective:
+        """The objective of one image of the batch, or of some, for a batch of these alone."""
+        which = jnp.atleast_1d(jnp.asarray(images))
+        return jax.tree.map(lambda leaf: leaf[which] if len(leaf) > 1 else leaf, self)
 
     def __add__(self, other: Objective | ArrayLike) -> Objective:
         return _combined(_sum, self, other)
@@ -77,8 +81,9 @@ class Objective:
 
 def _combined(rule: Callable, a: Objective, b: Objective | ArrayLike) -> Objective:
     if not isinstance(b, Objective):
-        return Objective(Partial(rule, a, jnp.atleast_1d(jnp.asarray(b, float))), a.layers)
-    return Objective(Partial(rule, a, b), tuple(dict.fromkeys(a.layers + b.layers)))
+        return replace(a, measure=Partial(rule, a, jnp.atleast_1d(jnp.asarray(b, float))))
+    layers = tuple(dict.fromkeys(a.layers + b.layers))
+    return Objective(Partial(rule, a, b), layers, a.joint or b.joint)
 
 
 def _value(part: Objective | Array, output: Any, taps: Mapping[str, Array]) -> Array:
