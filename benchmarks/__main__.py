@@ -31,8 +31,8 @@ def _runner(case: str):
     ) -> None:
         """Times jaxviz beside torch and captum, where they are installed.
 
-        Times are for one image or step. "times ours" is the contestant's time divided by that of
-        jaxviz: above 1, jaxviz is faster.
+        Times are for one image, step or row. "times ours" is the contestant's time divided by
+        that of jaxviz: above 1, jaxviz is faster.
 
         Args:
           models: names of ports.

@@ -160,8 +160,34 @@ def _lucent(peer: Any, layer: str, steps: int) -> Callable[[], None]:
     return run
 
 
+def reconstruction(name: str, *, rows: int = 10) -> Case:
+    """Rows of the exact affine map: weight images of as many classes."""
+    model, x = _ours(name), _images(1)
+    classes = np.arange(rows)
+    contestants = {"jaxviz": Contestant(lambda: jv.reconstruct(model, x, outputs=classes), rows)}
+    peer = torch_model(name, model)
+    if peer is not None:
+        import torch
+
+        # Their derivatives with respect to the weights are not asked for.
+        peer.requires_grad_(False)
+        tensor = as_tensor(x)
+        logits = lambda tensor: peer(tensor)[0, :rows]
+
+        def pulled_back():
+            pull_back = torch.func.vjp(logits, tensor)[1]
+            return torch.func.vmap(pull_back)(torch.eye(rows))[0]
+
+        contestants |= {
+            "torch.func.jacrev": Contestant(lambda: torch.func.jacrev(logits)(tensor), rows),
+            "torch, vmap of vjp": Contestant(pulled_back, rows),
+        }
+    return contestants
+
+
 CASES: dict[str, Callable[[str], Case]] = {
     "forward": forward,
     "deconvnet": deconvnet,
     "ascent": ascent,
+    "reconstruction": reconstruction,
 }

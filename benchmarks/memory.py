@@ -14,13 +14,20 @@ import ports
 from benchmarks.record import keep
 from jaxviz.attribution.occlusion import grid_of
 
+__all__ = ["count_peak_from_here", "mebibytes"]
 
-def _mebibytes(field: str) -> float:
+
+def mebibytes(field: str) -> float:
     """A figure of this process, as the kernel counts it."""
     status = Path("/proc/self/status").read_text()
     found = re.search(rf"^{field}:\s+(\d+) kB", status, re.MULTILINE)
     assert found is not None
     return int(found[1]) / 1024
+
+
+def count_peak_from_here() -> None:
+    """Lets `mebibytes("VmHWM")` be the peak from now on."""
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 def run(
@@ -48,10 +55,10 @@ def run(
     positions = len(grid_of((size, size), **options).boxes)
     sweep = jax.jit(lambda network, x: jv.occlusion(network, x, 3, memory=budget << 20, **options))
     compiled = sweep.lower(network, x).compile()
-    before = _mebibytes("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+    before = mebibytes("VmRSS")
+    count_peak_from_here()
     jax.block_until_ready(compiled(network, x))
-    added = _mebibytes("VmHWM") - before
+    added = mebibytes("VmHWM") - before
     print(f"{model}, {positions} positions: {added:.0f} MiB added, of a budget of {budget} MiB")
     keep(out, {"model": model, "positions": positions, "budget": budget, "added": round(added)})
 

@@ -3,11 +3,13 @@
 from jaxviz import data as data
 
 # (model, image) -> map
+from jaxviz.attribution import AffineModel as AffineModel
 from jaxviz.attribution import Approximation as Approximation
 from jaxviz.attribution import Occluded as Occluded
 from jaxviz.attribution import OcclusionError as OcclusionError
 from jaxviz.attribution import OcclusionMaps as OcclusionMaps
 from jaxviz.attribution import OcclusionPanels as OcclusionPanels
+from jaxviz.attribution import RegionMargin as RegionMargin
 from jaxviz.attribution import approximate_occlusion as approximate_occlusion
 from jaxviz.attribution import cam as cam
 from jaxviz.attribution import cam_region as cam_region
@@ -18,6 +20,8 @@ from jaxviz.attribution import occlude_boxes as occlude_boxes
 from jaxviz.attribution import occlude_masks as occlude_masks
 from jaxviz.attribution import occlusion as occlusion
 from jaxviz.attribution import occlusion_panels as occlusion_panels
+from jaxviz.attribution import reconstruct as reconstruct
+from jaxviz.attribution import region_margin as region_margin
 from jaxviz.attribution import saliency as saliency
 
 # model -> its architecture
@@ -47,6 +51,7 @@ from jaxviz.synthesis import transforms as transforms
 # model -> function
 from jaxviz.transform import capture as capture
 from jaxviz.transform import edit as edit
+from jaxviz.transform import gated as gated
 from jaxviz.transform import incremental as incremental
 from jaxviz.transform import layers as layers
 from jaxviz.transform import tap as tap

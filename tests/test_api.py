@@ -94,8 +94,8 @@ ALLOWED = {
     "synthesis": {"transform", "perturb"},
     "perturb": set(),
     "report": set(),
+    "studies": {"attribution", "transform", "synthesis", "perturb"},
     "data": set(),
-    "studies": {"transform", "attribution", "synthesis", "perturb"},
     "diagram": {"transform"},
 }
 

@@ -8,6 +8,8 @@ from jaxviz.attribution.backprojection import guided_backprop as guided_backprop
 from jaxviz.attribution.backprojection import saliency as saliency
 from jaxviz.attribution.cam import cam as cam
 from jaxviz.attribution.cam import grad_cam as grad_cam
+from jaxviz.attribution.margin import RegionMargin as RegionMargin
+from jaxviz.attribution.margin import region_margin as region_margin
 from jaxviz.attribution.occlusion import OcclusionMaps as OcclusionMaps
 from jaxviz.attribution.occlusion import occlusion as occlusion
 from jaxviz.attribution.panels import OcclusionPanels as OcclusionPanels
@@ -15,4 +17,6 @@ from jaxviz.attribution.panels import occlusion_panels as occlusion_panels
 from jaxviz.attribution.parts import Occluded as Occluded
 from jaxviz.attribution.parts import occlude_boxes as occlude_boxes
 from jaxviz.attribution.parts import occlude_masks as occlude_masks
+from jaxviz.attribution.reconstruction import AffineModel as AffineModel
+from jaxviz.attribution.reconstruction import reconstruct as reconstruct
 from jaxviz.attribution.region import cam_region as cam_region

@@ -13,6 +13,7 @@ from jaxtyping import ArrayLike, Float, Int
 from jaxviz.attribution.question import asked
 from jaxviz.synthesis.objectives import Objective
 from jaxviz.transform import capture, edit, fast_pullbacks
+from jaxviz.transform.affine import LINEAR, LINEAR_IN_EACH
 from jaxviz.transform.interpret import trace
 
 __all__ = ["cam", "grad_cam"]
@@ -126,14 +127,6 @@ def _above(model, x, objective, layer) -> tuple[Callable, jax.Array]:
     return head, values
 
 
-_LINEAR = frozenset(
-    "add add_any broadcast_in_dim concatenate convert_element_type copy cumsum name neg pad "
-    "reduce_sum reduce_window_sum reshape rev sharding_constraint slice squeeze sub transpose "
-    "gather dynamic_slice".split()
-)
-_LINEAR_IN_EACH = frozenset("conv_general_dilated dot_general mul".split())
-
-
 def _require_linear(head: Callable, values: jax.Array, layer: str) -> None:
     def varying(program: core.Jaxpr, inputs: Sequence[bool]) -> list[bool]:
         """Which outputs vary with the layer's values, each of them linearly."""
@@ -147,8 +140,8 @@ def _require_linear(head: Callable, values: jax.Array, layer: str) -> None:
             elif len(inner) == 1 and len(inner[0].invars) == len(equation.invars):
                 outputs = varying(inner[0], operands)
             elif (
-                primitive in _LINEAR
-                or (primitive in _LINEAR_IN_EACH and sum(operands) == 1)
+                primitive in LINEAR
+                or (primitive in LINEAR_IN_EACH and sum(operands) == 1)
                 or (primitive == "div" and not operands[1])
             ):
                 outputs = [True] * len(equation.outvars)

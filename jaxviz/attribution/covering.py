@@ -22,7 +22,7 @@ from jaxviz.attribution.borders import Group, split_at_borders
 from jaxviz.synthesis.objectives import Objective
 from jaxviz.transform import Incremental, capture, incremental
 from jaxviz.transform.hoist import hoist
-from jaxviz.transform.memory import budget, in_batches, live_bytes, with_scratch
+from jaxviz.transform.memory import array_bytes, budget, in_batches, live_bytes, with_scratch
 
 __all__ = ["ENGINES", "Answers", "Objectives", "Starts", "cover", "fitting"]
 
@@ -164,7 +164,7 @@ def _plan(model, x, objectives, fill, parts, *, size, starts, grid, engine, avai
     # The groups' windows are no larger than those of all together.
     program = jax.make_jaxpr(image.incremental(edited, size, starts, reach))(example)
     weights = {id(leaf) for leaf in jax.tree.leaves(model)}
-    once = _bytes(value for value in program.consts if id(value) not in weights)
+    once = array_bytes(value for value in program.consts if id(value) not in weights)
     each = with_scratch(live_bytes(program))
     if engine == "auto" and once + each > available:
         return dense
@@ -173,10 +173,6 @@ def _plan(model, x, objectives, fill, parts, *, size, starts, grid, engine, avai
         reached = edited.explain(size, starts=starts, reach=reach, nearly_all=math.inf)
         groups = split_at_borders(reached, starts)
     return _Plan("incremental", groups, max((available - once) // each, 1), once + each)
-
-
-def _bytes(arrays: Any) -> int:
-    return sum(array.size * array.dtype.itemsize for array in arrays if hasattr(array, "dtype"))
 
 
 @functools.partial(jax.jit, static_argnames=("size", "reach"))

@@ -14,13 +14,32 @@ from jaxtyping import ArrayLike, Float, Int
 from jaxviz.synthesis.objectives import Objective, logit
 from jaxviz.transform import as_argument
 
-__all__ = ["Target", "Targets", "asked", "asked_several"]
+__all__ = ["Target", "Targets", "asked", "asked_several", "checked_images"]
 
 Target = Objective | int | Int[ArrayLike, " n"]
 """A class, a class for each image, or an objective."""
 
 Targets = Target | Mapping[str, Target]
 """One target, or several by name."""
+
+
+def checked_images(x: Float[ArrayLike, "n h w c"]) -> Float[jax.Array, "n h w c"]:
+    """`x` as an array, if it is a batch of floating-point images.
+
+    Raises:
+      ValueError: it is not.
+    """
+    x = jnp.asarray(x)
+    if x.ndim != 4 or not x.size:
+        raise ValueError(
+            f"x must be a batch of images of shape (n, h, w, c), got {x.shape}; "
+            "add the batch axis to a single image by x[None]."
+        )
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(
+            f"x must be floating point, got {x.dtype}; a card's preprocess makes a model's input."
+        )
+    return x
 
 
 def asked(
@@ -40,16 +59,7 @@ def asked(
       ValueError: `x` is not a batch of floating-point images, or a class is not among the
         model's outputs, or there are neither one target nor as many as images.
     """
-    model, x = as_argument(model), jnp.asarray(x)
-    if x.ndim != 4 or not x.size:
-        raise ValueError(
-            f"x must be a batch of images of shape (n, h, w, c), got {x.shape}; "
-            "add the batch axis to a single image by x[None]."
-        )
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise ValueError(
-            f"x must be floating point, got {x.dtype}; a card's preprocess makes a model's input."
-        )
+    model, x = as_argument(model), checked_images(x)
     objective = target if isinstance(target, Objective) else logit(target)
     if objective.images not in (1, len(x)):
         raise ValueError(f"target speaks of {objective.images} images, and x has {len(x)}.")

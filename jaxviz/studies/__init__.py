@@ -11,6 +11,12 @@ from jaxviz.studies.claims import estimate as estimate
 from jaxviz.studies.claims import mean_of as mean_of
 from jaxviz.studies.claims import verdict as verdict
 
+# Exact affine maps
+from jaxviz.studies.reconstruction import OctaveShares as OctaveShares
+from jaxviz.studies.reconstruction import Reconstruction as Reconstruction
+from jaxviz.studies.reconstruction import octave_shares as octave_shares
+from jaxviz.studies.reconstruction import reconstruction as reconstruction
+
 # Skip connections
 from jaxviz.studies.skip_claims import Network as Network
 from jaxviz.studies.skip_claims import skip_claims as skip_claims

@@ -1,5 +1,6 @@
 """Function transformations; they know nothing of pictures."""
 
+from jaxviz.transform.affine import gated as gated
 from jaxviz.transform.arguments import as_argument as as_argument
 from jaxviz.transform.backward import backward as backward
 from jaxviz.transform.incremental import Incremental as Incremental

@@ -54,6 +54,8 @@ def hoist(f: Callable, *examples: Any) -> Callable:
         else:
             known |= made
 
+    later = _needed(later, jaxpr.outvars)
+
     def rest(*args: Any) -> Any:
         values = known | dict(zip(jaxpr.invars, jax.tree.leaves(args), strict=True))
         for equation in later:
@@ -62,6 +64,17 @@ def hoist(f: Callable, *examples: Any) -> Callable:
         return jax.tree.unflatten(structure, outputs)
 
     return rest
+
+
+def _needed(equations: list[core.JaxprEqn], outputs: Any) -> list[core.JaxprEqn]:
+    """The equations that the outputs depend on: a compiler drops the others, and what they read."""
+    read = {variable for variable in outputs if isinstance(variable, core.Var)}
+    kept = []
+    for equation in reversed(equations):
+        if equation.effects or not read.isdisjoint(equation.outvars):
+            kept.append(equation)
+            read.update(v for v in equation.invars if isinstance(v, core.Var))
+    return kept[::-1]
 
 
 def _read(values: dict[core.Var, Any], variable: core.Var | core.Literal) -> Any:

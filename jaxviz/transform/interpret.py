@@ -232,19 +232,23 @@ def _enter_scan(equation, operands, rules, taken):
         constant_count, carry_count = (len(part) for part in parameters["ft_in"].unpack()[:2])
     else:
         constant_count, carry_count = parameters["num_consts"], parameters["num_carry"]
-    constants = operands[:constant_count]
-    settled = [rules.settle(value) for value in operands[constant_count:]]
+    constants, joined, sliced = (
+        operands[:constant_count],
+        operands[constant_count : constant_count + carry_count],
+        operands[constant_count + carry_count :],
+    )
 
     def body(carry, slices):
-        turn = map(rules.resume, [*carry, *slices])
+        # What is known of a value holds for its slices; what is carried comes from two places.
+        turn = [*map(rules.resume, carry), *slices]
         outputs, found = interpret(parameters["jaxpr"], [*constants, *turn], rules, taken)
         outputs = [rules.settle(value) for value in outputs]
         return outputs[:carry_count], (outputs[carry_count:], found)
 
     carry, (stacked, found) = jax.lax.scan(
         body,
-        settled[:carry_count],
-        settled[carry_count:],
+        [*map(rules.settle, joined)],
+        sliced,
         length=parameters["length"],
         reverse=parameters["reverse"],
         unroll=parameters["unroll"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -13,7 +13,7 @@ from jax.extend import core
 
 from jaxviz.transform.interpret import opened
 
-__all__ = ["budget", "in_batches", "live_bytes", "with_scratch"]
+__all__ = ["array_bytes", "budget", "in_batches", "live_bytes", "with_scratch"]
 
 
 def live_bytes(program: Any) -> int:
@@ -62,6 +62,11 @@ def budget() -> int:
     # A CPU does not tell, and gains nothing from batches that leave its caches: the shapes nets
     # take a quarter longer with 1 GiB than with 64 MiB.
     return statistics["bytes_limit"] // 2 if "bytes_limit" in statistics else 256 << 20
+
+
+def array_bytes(values: Iterable[Any]) -> int:
+    """Bytes of those of the values that are arrays."""
+    return sum(array.size * array.dtype.itemsize for array in values if hasattr(array, "dtype"))
 
 
 def with_scratch(values: int) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from jax import lax
 from jax.extend import core
 
 from jaxviz.transform.interpret import Rules, calls_any, interpret, trace
+from jaxviz.transform.switches import switches, taken
 
 __all__ = ["fast_pullbacks"]
 
@@ -102,25 +102,8 @@ def _max_pool_forward(x, parameters):
 
 def _max_pool_backward(parameters, residuals, g):
     (x, y), p = residuals, dict(parameters)
-    strides, padding = p["window_strides"], p["padding"]
-    padded = lax.pad(x, jnp.array(-jnp.inf, x.dtype), [(low, high, 0) for low, high in padding])
-    routed = jnp.zeros(padded.shape, g.dtype)
-    taken = jnp.zeros(y.shape, bool)
-    spans = [(n - 1) * stride + 1 for n, stride in zip(y.shape, strides, strict=True)]
-    for place in itertools.product(*map(range, p["window_dimensions"])):
-        start = [i * step for i, step in zip(place, p["window_dilation"], strict=True)]
-        stop = [first + span for first, span in zip(start, spans, strict=True)]
-        is_max = (lax.slice(padded, start, stop, strides) == y) & ~taken
-        taken |= is_max
-        edges = [
-            (first, size - last, stride - 1)
-            for first, size, last, stride in zip(start, padded.shape, stop, strides, strict=True)
-        ]
-        routed += lax.pad(jnp.where(is_max, g, 0), jnp.zeros((), g.dtype), edges)
-    inside = [
-        slice(low, size - high) for (low, high), size in zip(padding, padded.shape, strict=True)
-    ]
-    return (routed[tuple(inside)],)
+    routes = switches(x, y, p)
+    return jax.linear_transpose(lambda x: taken(x, routes, p), x)(g)
 
 
 _max_pool.defvjp(_max_pool_forward, _max_pool_backward)
@@ -177,7 +160,8 @@ def _convolution_backward(parameters, residuals, g):
         feature_group_count=groups,
         precision=p["precision"],
     ).astype(x.dtype)
-    (g_kernel,) = jax.vjp(lambda kernel: _plain_convolution(x, kernel, parameters), kernel)[1](g)
+    of_kernel = functools.partial(_plain_convolution, x, parameters=parameters)
+    (g_kernel,) = jax.linear_transpose(of_kernel, kernel)(g)
     return g_x, g_kernel
 
 

@@ -15,7 +15,7 @@ from jax.extend import core
 
 from jaxviz.transform.interpret import Rules, calls_any, evaluate, interpret, trace
 
-__all__ = ["capture", "edit", "layers", "tap"]
+__all__ = ["capture", "edit", "layers", "tap", "tapped_program"]
 
 Value = TypeVar("Value")
 

@@ -1,6 +1,5 @@
 """Attributions under JAX's transformations, in other precisions, and compiled once."""
 
-import contextlib
 import functools
 
 import jax
@@ -113,26 +112,7 @@ def test_a_saliency_regularised_loss_trains(small, images):
     assert after[1] < 0.5 * before[1]
 
 
-@contextlib.contextmanager
-def compilations():
-    """A list that every compilation is added to."""
-    events = []
-
-    def listen(event, *_, **__):
-        if "backend_compile" in event:
-            events.append(event)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
-        jax.block_until_ready(jax.jit(lambda x: 3 * x)(1.0))
-        assert len(events) == 1  # the count counts
-        events.clear()
-        yield events
-    finally:
-        jax.monitoring.unregister_event_duration_listener(listen)
-
-
-def test_another_image_class_or_model_compiles_nothing(method, small, images):
+def test_another_image_class_or_model_compiles_nothing(method, small, images, compilations):
     model, other, x = small(0), small(1), images()
     brighter, turned = x + 1, TARGET[::-1]
     method(model, x, 0), method(model, x, TARGET)
@@ -144,7 +124,7 @@ def test_another_image_class_or_model_compiles_nothing(method, small, images):
     assert events == []
 
 
-def test_another_unit_compiles_nothing(small, images):
+def test_another_unit_compiles_nothing(small, images, compilations):
     model, x = small(), images()
     ask = lambda c: jv.deconvnet(model, x, 0.5 * jv.objectives.strongest("relu2", c) ** 2)
     ask(0)

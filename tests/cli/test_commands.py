@@ -384,10 +384,14 @@ def test_train_refuses(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "command", ["demo", "explain", "features", "layers", "diagram", "train", "convert"]
+    "command",
+    [
+        *("demo", "explain", "features", "layers", "diagram", "train", "convert"),
+        *("study reconstruction", "study skips"),
+    ],
 )
 def test_help_has_one_example(command, capsys):
-    assert run(command, "--help") == 0
+    assert run(*command.split(), "--help") == 0
     said = capsys.readouterr().out
     assert said.count("Example:") == 1
     assert re.search(rf"Example: jaxviz {command}\b", said)
@@ -402,6 +406,9 @@ def test_help_has_one_example(command, capsys):
         ("explain a.jpg --model", "--model"),
         ("explain a.jpg --model vgg16 --wieghts x", "--wieghts.* meant: --weights FILE; `jaxviz"),
         ("demo --seed x", "--seed: .*'x'; `jaxviz demo --help` tells more"),
+        ("study", "`jaxviz study --help` tells more"),
+        ("study rebuild", "rebuild.*; `jaxviz study --help` tells more"),
+        ("study reconstruction --sed 1", "--sed.*; `jaxviz study reconstruction --help` tells"),
     ],
 )
 def test_words_that_make_no_command_are_told_in_a_sentence(words, told, capsys):
