@@ -12,7 +12,7 @@ import tyro
 
 import jaxviz as jv
 from jaxviz import report, studies
-from jaxviz.cli import choose, features, inputs, skips_files, skips_page, skips_subjects
+from jaxviz.cli import choose, drawing, inputs, skips_files, skips_page, skips_subjects
 from jaxviz.cli.mistakes import Mistake
 from jaxviz.cli.progress import Step, progress
 from jaxviz.cli.skips_results import Run, Seen, Shown, Study
@@ -168,6 +168,6 @@ def _shown(port: inputs.Port, x, images, label, cells, steps: int, seed: int, st
         np.asarray(jv.deconvnet(port.model, shuffled, label)),
     )
     step(f"{port.name}: what excites each class")
-    size = port.card.input_size
-    exciting = features.exciting_images(port, label, layer=None, key=key, size=size, steps=steps)
-    return Shown(port.name, seen, *exciting)
+    how = drawing.Drawing(None, size=port.card.input_size, steps=steps, seed=seed)
+    drawn = drawing.draw(port, np.asarray(label), how)
+    return Shown(port.name, seen, drawn.image, drawn.score)
