@@ -18,7 +18,7 @@ __all__ = ["cam_region"]
 
 @functools.cache
 def cam_region(
-    layer: str, *, threshold: float = 0.5, softness: float = 0.1, every: int = 8
+    layer: str, *, threshold: float = 0.2, softness: float = 0.1, every: int = 8
 ) -> Region:
     """Confines an ascent to where the image, as it evolves, already speaks for its target.
 
@@ -28,7 +28,7 @@ def cam_region(
     Args:
       layer: a layer of shape (n, rows, cols, channels); usually the last such.
       threshold: the share of the map's maximum, in [0, 1], at which a pixel keeps half of its
-        gradient.
+        gradient; by default that which Zhou et al. take for the border of an object.
       softness: how much of the maximum lies between a half and three quarters of the gradient,
         about; above 0.
       every: after how many steps the map is made again.
@@ -50,6 +50,7 @@ def cam_region(
     References:
       Tao, Fu, Zhu, Wang, Deep visualization based on the spatial pyramid decomposition, 2017: the
       region by class activation map. The soft threshold is our choice.
+      Zhou et al., Learning deep features for discriminative localization, 2016, section 3.2.
       Selvaraju et al., Grad-CAM, 2017.
     """
     if not (0 <= threshold <= 1 and softness > 0 and every >= 1):
