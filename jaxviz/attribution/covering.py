@@ -126,6 +126,8 @@ def cover(
     """
     if engine not in ENGINES:
         raise ValueError(f"unknown engine '{engine}'; choose one of: {', '.join(ENGINES)}.")
+    if any(objective.joint for objective in _listed(objectives)):
+        raise ValueError("the target must score each image by itself; this one compares images.")
     parts = jnp.asarray(parts)
     parts = parts if parts.dtype == bool else parts.astype(jnp.int32)
     available = budget() if memory is None else memory
@@ -134,7 +136,7 @@ def cover(
     plan = _plan.eval_shape(
         model, x, objectives, fill, parts, engine=engine, available=available, **options
     )
-    if plan.needed > available:
+    if memory is not None and plan.needed > available:
         raise ValueError(
             "memory must hold the activations of one image and of one covered part, "
             f"{plan.needed:,} bytes; got {available:,}."

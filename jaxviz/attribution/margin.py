@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from jaxviz.attribution.question import checked_images
+from jaxviz.attribution.reconstruction import value_of
 from jaxviz.transform import as_argument
 from jaxviz.transform.affine import walls
 from jaxviz.transform.memory import budget, in_batches, live_bytes, with_scratch
@@ -52,6 +53,7 @@ def region_margin(
     model: Callable,
     x: Float[ArrayLike, "n h w c"],
     direction: Float[ArrayLike, "*n h w c"],
+    layer: str | None = None,
     *,
     memory: int | None = None,
 ) -> RegionMargin:
@@ -65,6 +67,7 @@ def region_margin(
       model: a callable pytree; a piecewise-linear network.
       x: the model's input.
       direction: where to go, in the input's units, for all images or for each.
+      layer: up to where gates count, as in `jv.reconstruct`; by default the model's output.
       memory: bytes that the values may take at one time, beside the weights; by default half of the
         device's memory, 256 MiB on a CPU. One image is always taken.
 
@@ -72,8 +75,8 @@ def region_margin(
       The margins, in lengths of the direction, and the gates that set them.
 
     Raises:
-      NotImplementedError: the model is not piecewise linear, or has gates in a `cond` or a
-        `while_loop`.
+      NotImplementedError: the model, up to `layer`, is not piecewise linear, or has gates in a
+        `cond` or a `while_loop`.
       ValueError: `x` is no batch of images, or `direction` does not fit it.
 
     Example:
@@ -91,22 +94,27 @@ def region_margin(
             f"{direction.shape}."
         )
     direction = jnp.broadcast_to(direction.astype(x.dtype), x.shape)
-    return _region(model, x, direction, available=budget() if memory is None else memory)
+    available = budget() if memory is None else memory
+    return _region(model, x, direction, upto=layer, available=available)
 
 
-@functools.partial(jax.jit, static_argnames="available")
-def _region(model, x, direction, *, available):
+@functools.partial(jax.jit, static_argnames=("upto", "available"))
+def _region(model, x, direction, *, upto, available):
     def one(image_and_direction):
         image, direction = (array[None] for array in image_and_direction)
-        gates, slopes = jax.jvp(walls(model, image), (image,), (direction,))
+        gates, slopes = jax.jvp(
+            walls(value_of(model, upto), image, last=upto or "output"), (image,), (direction,)
+        )
         ways = {
             name: jnp.concatenate(
                 [
                     _way(gate.wall, slope).min(-1).reshape(-1)
                     for gate, (_, slope) in zip(gates[name], slopes[name], strict=True)
+                    if gate.wall.size
                 ]
             )
             for name in gates
+            if any(gate.wall.size for gate in gates[name])
         }
         nearest = jnp.stack([jnp.array(jnp.inf, x.dtype), *(way.min() for way in ways.values())])
         places = jnp.stack([jnp.array(-1), *(way.argmin() for way in ways.values())])
@@ -130,4 +138,5 @@ def _region(model, x, direction, *, available):
 def _way(wall: Float[Array, "*shape"], slope: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """How far it is to a wall that falls at `slope`."""
     falls = slope < 0
-    return jnp.where(falls, jnp.maximum(wall, 0) / jnp.where(falls, -slope, 1), jnp.inf)
+    way = jnp.maximum(wall, 0) / jnp.where(falls, -slope, 1)
+    return jnp.where(falls, way, jnp.where(jnp.isnan(slope), jnp.nan, jnp.inf))

@@ -21,7 +21,7 @@ from jaxviz.transform.hoist import hoist
 from jaxviz.transform.interpret import trace
 from jaxviz.transform.memory import array_bytes, budget, in_batches, live_bytes, with_scratch
 
-__all__ = ["AffineModel", "reconstruct"]
+__all__ = ["AffineModel", "reconstruct", "value_of"]
 
 
 @jax.tree_util.register_dataclass
@@ -55,7 +55,8 @@ class AffineModel:
         Raises:
           ValueError: `x` has another shape than the images of the maps.
         """
-        return jnp.sum(self.contributions(x), (2, 3, 4)) + self.bias
+        x = self._checked(x)
+        return jnp.einsum("nkhwc,nhwc->nk", self.weights, x, precision="highest") + self.bias
 
     def contributions(self, x: Float[ArrayLike, "n h w c"]) -> Float[Array, "n k h w c"]:
         """What each input value adds to each output; their sum and the bias are the output.
@@ -69,13 +70,16 @@ class AffineModel:
         Raises:
           ValueError: as the call.
         """
+        return self.weights * self._checked(x)[:, None]
+
+    def _checked(self, x: Float[ArrayLike, "n h w c"]) -> Float[Array, "n h w c"]:
         x, weights = jnp.asarray(x), self.weights
         if x.shape != (weights.shape[0], *weights.shape[2:]):
             raise ValueError(
                 f"x must have one image for each map, {(weights.shape[0], *weights.shape[2:])}; "
                 f"got {x.shape}."
             )
-        return weights * x[:, None]
+        return x
 
     def difference(self, i: int, j: int) -> Float[Array, "n h w c"]:
         """What each input value adds to output `i` beyond what it adds to output `j`.
@@ -116,7 +120,8 @@ def reconstruct(
     `jaxviz.transform.gated`) the network is affine. Its weights are read out by basis outputs
     through its transpose or by basis images through itself, whichever are fewer, and laid out as
     one image for each output. The bias is the fixed network's answer to an image of zeros, and no
-    remainder: that weights and bias give the network's output is a finding.
+    remainder: that weights and bias give the network's output is a finding. Each image is a batch
+    of its own; a model that mixes the images of a batch is another one then.
 
     Args:
       model: a callable pytree; a piecewise-linear network, as of convolutions, ReLUs, max or
@@ -170,8 +175,10 @@ def _chosen(outputs: Any, shape: tuple[int, ...]) -> Int[Array, " k"]:
     count = math.prod(shape)
     if outputs is None:
         return jnp.arange(count)
-    if isinstance(outputs, Tracer):
+    if isinstance(outputs, Tracer) and outputs.ndim == 1:
         return outputs
+    if isinstance(outputs, Tracer):
+        return jnp.ravel_multi_index(tuple(outputs.T), shape, mode="clip")
     entries = np.asarray(outputs)
     tuples = entries.ndim == 2 and entries.shape[1] == len(shape)
     if not (np.issubdtype(entries.dtype, np.integer) and entries.size) or not (
@@ -191,7 +198,7 @@ def _chosen(outputs: Any, shape: tuple[int, ...]) -> Int[Array, " k"]:
     return jnp.asarray(np.ravel_multi_index(tuple(entries.T), shape) if tuples else entries)
 
 
-def _value_of(model: Callable, layer: str | None) -> Callable:
+def value_of(model: Callable, layer: str | None) -> Callable:
     """The function whose affine maps are wanted: the model, or the part up to a layer."""
     if layer is None:
         return model
@@ -200,7 +207,7 @@ def _value_of(model: Callable, layer: str | None) -> Callable:
 
 @functools.partial(jax.jit, static_argnames="layer")
 def _value(model: Callable, x: Array, *, layer: str | None) -> Any:
-    return _value_of(model, layer)(x)
+    return value_of(model, layer)(x)
 
 
 @functools.partial(jax.jit, static_argnames=("layer", "available"))
@@ -212,7 +219,7 @@ def _reconstruct(model, x, chosen, *, layer, available):
 
     def answer_and_weights(image, place):
         """The fixed network's answer to zeros, and its weights in one place of the basis."""
-        fixed = gated(_value_of(model, layer), image[None])
+        fixed = gated(value_of(model, layer), image[None])
 
         def values(moved):
             return fixed(moved[None]).reshape(-1)
@@ -238,9 +245,10 @@ def _reconstruct(model, x, chosen, *, layer, available):
     def read_out(image):
         read = at(image)
         bias, _ = read(basis[0])
-        weights = in_batches(jax.vmap(lambda place: read(place)[1]), basis, together)
+        own = (lambda row: row) if by_rows else (lambda column: column[chosen])
+        weights = in_batches(jax.vmap(lambda place: own(read(place)[1])), basis, together)
         if not by_rows:
-            weights = weights[:, chosen].T
+            weights = weights.T
         return weights.reshape(len(chosen), h, w, c), bias[chosen]
 
     weights, bias = in_batches(jax.vmap(read_out), x, images)
@@ -265,7 +273,8 @@ def _column(
 
     A basis image goes through the linear part.
     """
-    return jax.jvp(values, (zeros,), (_basis(zeros, place),))
+    answer, push = jax.linearize(values, zeros)
+    return answer, push(_basis(zeros, place))
 
 
 def _basis(like: Array, place: Int[Array, ""]) -> Array:

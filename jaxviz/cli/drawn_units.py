@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import shutil
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -182,5 +181,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
             return dict(arrays)
     except FileNotFoundError:
         return None
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except OSError:
+        raise
+    except Exception as error:  # what a damaged file makes a decoder raise is any of many kinds
         raise Mistake(f"{path} is damaged; remove it and run again to make it anew") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -69,11 +68,11 @@ class Real(NamedTuple):
           >>> Real(np.arange(2000.0), "2,000 images").compared(1999)
           'above 99.9 % of 2,000 images'
         """
-        percentile = self.percentile(reached)
-        if percentile == 100:
+        below = int(np.sum(self.score < reached))
+        if below == len(self.score):
             return f"above all of {self.words}"
         # Rounded down, since 99.97 is not all of them.
-        return f"above {math.floor(10 * percentile) / 10:g} % of {self.words}"
+        return f"above {1000 * below // len(self.score) / 10:g} % of {self.words}"
 
     def summary(self, reached: float) -> dict[str, float]:
         """The percentile, and the middle and the top of what the images bring the unit to."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -94,19 +92,21 @@ def reconstruction(
             page,
             sheets=[study_page.sheet(page)],
             numbers=_numbers(port, chosen, shown, found, lengths) | {"seed": seed},
+            tables={
+                "logits": _table(_logits_rows(port, chosen, shown, found)),
+                "gates": _table(_gates_rows(found)),
+            },
         )
-        for name, rows in (
-            ("logits.csv", _logits_rows(port, chosen, shown, found)),
-            ("gates.csv", _gates_rows(found)),
-        ):
-            text = io.StringIO()
-            csv.writer(text, lineterminator="\n").writerows(rows)
-            files.append(report.write_file(Path(out) / name, text.getvalue()))
     count = f"{len(shown)} images" if len(shown) > 1 else shown[0].name
     print(
         f"wrote {len(files)} files about {count} to {out}; the rebuilt logits differ "
         f"by {found.error:.1e} of the largest; open {Path(out) / 'index.html'}"
     )
+
+
+def _table(rows: Sequence[Sequence]) -> report.Table:
+    headings, *cells = rows
+    return report.Table(headings, cells)
 
 
 def _classes(port: inputs.Port, names: Sequence[str]) -> list[int]:

@@ -114,7 +114,8 @@ def _weights(names, shown, x, found) -> report.Section:
         stem = f"{i + 1:02d}-{report.file_stem(one.name)[:40]}"
         figures = [_figure(one.image, f"{stem}-image", "image", "as the network gets it", one.name)]
         for j, name in enumerate(names):
-            end = report.file_stem(name)[:40]
+            # Two classes may have the same name.
+            end = f"{j + 1}-{report.file_stem(name)[:40]}"
             colours = report.signed_colours(weights[i, j], limit=limit)
             note = f"bias {float(found.affine.bias[i, j]):.2f}"
             alt = f"Weights of “{name}” at {one.name}"
@@ -142,9 +143,9 @@ def _weights(names, shown, x, found) -> report.Section:
         galleries,
         [
             "Red raises the class, blue lowers it. A weight image shows what one more unit of "
-            "brightness at a pixel would add to the logit; “adds to” shows what the pixel, as it "
-            "is, adds, so that its sum and the bias are the logit. Colours are summed; all weight "
-            "images share one scale, and all others another one."
+            "a pixel's normalised value would add to the logit; “adds to” shows what the pixel, as "
+            "it is, adds, so that its sum and the bias are the logit. Colours are summed; all "
+            "weight images share one scale, and all others another one."
         ],
     )
 

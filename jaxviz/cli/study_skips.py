@@ -124,9 +124,10 @@ def skips(
 
 
 def _check(images: int, cells: tuple[int, ...], threshold: float, steps: int) -> None:
-    for name, number in (("images", images), ("steps", steps)):
-        if number < 1:
-            raise Mistake(f"--{name} must be at least 1, not {number}")
+    # One image has no error, and would make every comparison certain.
+    for name, number, least in (("images", images, 2), ("steps", steps, 1)):
+        if number < least:
+            raise Mistake(f"--{name} must be at least {least}, not {number}")
     if not cells or min(cells) < 2 or list(cells) != sorted(set(cells)):
         given = " ".join(map(str, cells)) or "none"
         raise Mistake(f"--cells must be sides of 2 pixels or more that rise, not {given}")

@@ -141,6 +141,8 @@ def verdict(text: str, comparisons: Sequence[Comparison]) -> Claim:
       >>> verdict("a is large", [one]).verdict
       'supported'
     """
+    if not comparisons:
+        raise ValueError("a verdict needs at least one comparison, got none.")
     held = sum(one.outcome == "holds" for one in comparisons)
     word = "supported" if held == len(comparisons) else "mixed" if held else "not supported"
     return Claim(text, tuple(comparisons), word)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from jaxviz.attribution import AffineModel, RegionMargin, reconstruct, region_margin
+from jaxviz.studies.batches import in_batches
 from jaxviz.transform import as_argument
 
 __all__ = ["OctaveShares", "Reconstruction", "octave_shares", "reconstruction"]
@@ -87,7 +88,9 @@ class Reconstruction(NamedTuple):
     @property
     def error(self) -> float:
         """The largest difference between the two models, relative to the largest logit."""
-        return float(jnp.abs(self.rebuilt - self.network).max() / jnp.abs(self.network).max())
+        largest = jnp.abs(self.network).max()
+        difference = jnp.abs(self.rebuilt - self.network).max()
+        return float(difference / jnp.where(largest > 0, largest, 1))
 
 
 def reconstruction(
@@ -127,7 +130,7 @@ def reconstruction(
     toward = affine.difference(first, others[0]) if others else affine.weights[:, 0]
     toward = _of_length_1(toward)
     return Reconstruction(
-        network=_logits(as_argument(model), x)[:, jnp.asarray(classes)],
+        network=jnp.asarray(in_batches(_logits, as_argument(model), x))[:, jnp.asarray(classes)],
         rebuilt=affine(x),
         affine=affine,
         weights=octave_shares(affine.weights),

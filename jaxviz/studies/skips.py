@@ -205,7 +205,7 @@ def relative_fall(whole: Answers, perturbed: Answers) -> Answers:
     fallen = []
     for before, after in zip(whole, perturbed, strict=True):
         before, after = np.asarray(before, float), np.asarray(after, float)
-        fallen.append((before - after.mean(0)) / max(before.mean(), 1e-12))
+        fallen.append((before - after.mean(0)) / (before.mean() or 1.0))
     return Answers(*fallen)
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Bool, Float, PRNGKeyArray
 
 from jaxviz.synthesis.gradients import gradient_norm, normalize_gradient
@@ -55,8 +56,8 @@ class Maximized(NamedTuple):
     Attributes:
       image: the images after the last step, in [0, 1].
       trace: how it went.
-      dead: whether the score was the same number at every step: nothing reached the unit, and the
-        picture shows no more than its start.
+      dead: whether the score never changed, in two steps or more: nothing that was tried reached
+        the unit, and the picture shows no more than its start.
       frames: the images after every `keep_every` steps; none of them where that was not asked.
     """
 
@@ -122,11 +123,13 @@ def maximize(
         colour, an image (a photograph, a mean image), or one for each objective.
       views: how many times each image is transformed and looked at in a step.
       redirect: in how many of the first steps ReLUs that stop an image's whole gradient let through
-        what would switch them on, see `jaxviz.transform.backward`. 0 is off.
+        what would switch them on, see `jaxviz.transform.backward`: it takes the first axis of what
+        a ReLU sees for the images. 0 is off.
       region: where the images may change, such as `jv.cam_region("layer5")`; None is everywhere.
       keep_every: how many steps lie between the frames that are kept, None keeps none.
       memory: bytes that the activations may take at one time, beside the weights; by default half
-        of the device's memory, 256 MiB on a CPU. It does not change the result.
+        of the device's memory, 256 MiB on a CPU, or what one image takes. It does not change the
+        result. What a region and frames take is not counted.
 
     Returns:
       The images after the last step, the trace of the ascent, which units are dead, and frames.
@@ -156,11 +159,14 @@ def maximize(
         ("views", views, 1),
         ("redirect", redirect, 0),
         ("keep_every", 1 if keep_every is None else keep_every, 1),
+        ("region.every", 1 if region is None else region.every, 1),
     ):
         if number < least:
             raise ValueError(f"{name} must be {least} or more, got {number}.")
     if not isinstance(objective, Objective):
         objective = each(objective)
+    if not objective.images:
+        raise ValueError("objective must speak of at least one image; its parameters are empty.")
     ascent = _Ascent(
         image=laplacian_pyramid(224) if image is None else image,
         preprocess=preprocess,
@@ -176,7 +182,8 @@ def maximize(
     available = budget() if memory is None else memory
     if start is not None:
         start = _as_images(start, ascent.image)
-    return _ascend(as_argument(model), objective, key, start, ascent=ascent, memory=available)
+    found = functools.partial(_ascend, as_argument(model), objective, key, start, ascent=ascent)
+    return found(memory=available, strict=memory is not None)
 
 
 def _as_images(start: Any, image: Parameterization) -> Float[Array, "n h w 3"]:
@@ -185,12 +192,18 @@ def _as_images(start: Any, image: Parameterization) -> Float[Array, "n h w 3"]:
     size = jax.eval_shape(
         lambda: image.decode(image.init(jax.random.key(0), 1)),
     ).shape[1:]
-    if start.ndim > 4 or any(
-        a not in (1, b) for a, b in zip(start.shape[::-1], size[::-1], strict=False)
+    if (
+        start.ndim > 4
+        or not start.size
+        or any(a not in (1, b) for a, b in zip(start.shape[::-1], size[::-1], strict=False))
     ):
         raise ValueError(
             f"start must be a number, a colour of 3 channels, or an image of shape {size}, one or "
             f"as many as objectives; got {start.shape}."
+        )
+    if not isinstance(start, Tracer) and (start.min() < 0 or start.max() > 1):
+        raise ValueError(
+            f"start must be in [0, 1], got {start.min():g} to {start.max():g}; divide bytes by 255."
         )
     count = len(start) if start.ndim == 4 else 1
     return jnp.broadcast_to(start, (count, *size))
@@ -211,8 +224,10 @@ class _Ascent(NamedTuple):
     keep_every: int
 
 
-@functools.partial(jax.jit, static_argnames=("ascent", "memory"))
-def _ascend(model, objective, key, start, *, ascent: _Ascent, memory: int) -> Maximized:
+@functools.partial(jax.jit, static_argnames=("ascent", "memory", "strict"))
+def _ascend(
+    model, objective, key, start, *, ascent: _Ascent, memory: int, strict: bool
+) -> Maximized:
     count = objective.images
     if start is not None and len(start) > 1:
         if count not in (1, len(start)):
@@ -234,7 +249,7 @@ def _ascend(model, objective, key, start, *, ascent: _Ascent, memory: int) -> Ma
         some = jax.tree.map(lambda leaf: leaf[index], parameters)
         return _climb(model, objective.of(index), some, keys[index, 1], ascent)
 
-    batch = _images_at_once(model, objective, parameters, keys[:, 1], ascent, memory)
+    batch = _images_at_once(model, objective, parameters, keys[:, 1], ascent, memory, strict)
     return in_batches(climb, jnp.arange(count), batch)
 
 
@@ -243,7 +258,9 @@ def _several(key: PRNGKeyArray) -> bool:
     return key.ndim > (0 if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else 1)
 
 
-def _images_at_once(model, objective, parameters, keys, ascent: _Ascent, memory: int) -> int:
+def _images_at_once(
+    model, objective, parameters, keys, ascent: _Ascent, memory: int, strict: bool
+) -> int:
     count = len(keys)
     together = count if objective.joint else 1
     some = jnp.arange(together)
@@ -253,12 +270,12 @@ def _images_at_once(model, objective, parameters, keys, ascent: _Ascent, memory:
         )
     )(jax.tree.map(lambda leaf: leaf[some], parameters), keys[some])
     needed = with_scratch(live_bytes(step))
-    if needed > memory:
+    if strict and needed > memory:
         raise ValueError(
             f"memory must hold a step of {together} image{'s' * (together > 1)}, {needed:,} bytes; "
             f"got {memory:,}."
         )
-    return count if objective.joint else memory // needed
+    return count if objective.joint else max(memory // needed, 1)
 
 
 def _climb(model, objective, parameters, keys, ascent: _Ascent) -> Maximized:
@@ -312,7 +329,7 @@ def _climb(model, objective, parameters, keys, ascent: _Ascent) -> Maximized:
             traces.append(trace)
     scores, norms = (jnp.concatenate(parts).T for parts in zip(*traces, strict=True))
     parameters, _, _, frames = carry
-    dead = jnp.all(scores == scores[:, :1], 1)
+    dead = jnp.all(scores == scores[:, :1], 1) & (ascent.steps > 1)
     return Maximized(image.decode(parameters), Trace(scores, norms), dead, frames)
 
 
@@ -351,4 +368,5 @@ def _one_by_one(f, keys, images):
 def _mask(region: Region, model, objective, parameters, ascent: _Ascent):
     shown = ascent.image.decode(parameters)
     mask = region.mask(model, ascent.preprocess(shown), objective)
-    return jax.image.resize(mask[..., None], (*shown.shape[:3], 1), "linear")
+    mask = mask[..., None].astype(shown.dtype)
+    return jax.image.resize(mask, (*shown.shape[:3], 1), "linear")

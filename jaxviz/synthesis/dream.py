@@ -79,13 +79,20 @@ def deep_dream(
       Mordvintsev, Olah, Tyka, Inceptionism: going deeper into neural networks, 2015.
     """
     image = jnp.asarray(image, float)
-    if image.ndim != 4:
+    if image.ndim != 4 or image.shape[-1] != 3:
         raise ValueError(f"image must be a batch of shape (n, h, w, 3), got {image.shape}.")
     if octaves < 1 or ratio <= 1:
         raise ValueError(
             f"octaves must be at least 1 and ratio above 1, got {octaves} and {ratio}."
         )
-    n, rows, columns, _ = image.shape
+    n = max(len(image), objective.images)
+    if {len(image), objective.images} - {1, n}:
+        raise ValueError(
+            f"image must hold one image or as many as objectives, {objective.images}; got "
+            f"{len(image)}."
+        )
+    image = jnp.broadcast_to(image, (n, *image.shape[1:]))
+    _, rows, columns, _ = image.shape
     sizes = [
         (round(rows / ratio**octave), round(columns / ratio**octave))
         for octave in reversed(range(octaves))

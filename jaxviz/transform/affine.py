@@ -12,7 +12,8 @@ from jax.extend import core
 from jax.extend.core import primitives
 
 from jaxviz.transform.gates import GATES, Gate, Value
-from jaxviz.transform.interpret import Rules, evaluate, interpret
+from jaxviz.transform.hoist import needed
+from jaxviz.transform.interpret import Rules, evaluate, interpret, opened
 from jaxviz.transform.taps import tapped_program
 
 __all__ = ["LINEAR", "LINEAR_IN_EACH", "gated", "walls"]
@@ -65,17 +66,20 @@ def gated(f: Callable, x: Any) -> Callable:
     return lambda moved: _walk(f, x, moved, record=False)[0]
 
 
-def walls(f: Callable, x: Any) -> Callable[[Any], OrderedDict[str, list[Gate]]]:
+def walls(
+    f: Callable, x: Any, *, last: str = "output"
+) -> Callable[[Any], OrderedDict[str, list[Gate]]]:
     """The walls of the region around `x` in which `f` is affine, as functions of another input.
 
     Args:
       f: as for `gated`.
       x: the input that fixes the gates.
+      last: the layer of the gates behind the last one that is marked.
 
     Returns:
       A function of inputs like `x`: layer -> its gates, in the order of evaluation. A gate belongs
       to the first layer that is marked after it, which in a port is the ReLU or the pooling itself;
-      those behind the last one belong to "output". It raises as `gated` does, and
+      those behind the last one belong to `last`. It raises as `gated` does, and
       `NotImplementedError` where gates lie in a `cond` or a `while_loop`.
 
     Example:
@@ -96,7 +100,7 @@ def walls(f: Callable, x: Any) -> Callable[[Any], OrderedDict[str, list[Gate]]]:
             elif waiting:
                 layers[name], waiting = waiting, []
         if waiting:
-            layers["output"] = waiting
+            layers[last] = waiting
         return layers
 
     return at
@@ -113,6 +117,10 @@ def _walk(f: Callable, x: Any, moved: Any, *, record: bool) -> tuple[Any, Ordere
             f"the input must be like the one that fixes the gates, {fixed}; got {given}."
         )
     program, structure = tapped_program(f, x)
+    if record:  # what no output needs has no gate that counts
+        jaxpr, constants = opened(program)
+        jaxpr = jaxpr.replace(eqns=needed(jaxpr.eqns, jaxpr.outvars))
+        program = core.ClosedJaxpr(jaxpr, constants)
     inputs = [
         Value(at, other) if _is_floating(at) else Value(at)
         for at, other in zip(jax.tree.leaves(x), jax.tree.leaves(moved), strict=True)
@@ -139,6 +147,8 @@ def _settle(value: Value) -> Value:
 
 
 _LINEAR_AT_ITS_BEST = LINEAR | LINEAR_IN_EACH | {"div", "stop_gradient"}
+# No layer has this name.
+_GATE = "\0"
 _CUSTOM = (primitives.custom_jvp_call_p, primitives.custom_vjp_call_p)
 _UNRECORDED = (primitives.cond_p, primitives.while_p)
 
@@ -179,7 +189,7 @@ def _rules(record: bool) -> Rules:
             if passed is not None:
                 moved, gate = passed
                 if record:
-                    found[found.numbered("a gate")] = gate()
+                    found[found.numbered(_GATE)] = gate()
                 return [Value(result, moved)]
         elif primitive in _LINEAR_AT_ITS_BEST:
             refused = refused or _nonlinear(equation, operands, refusal)

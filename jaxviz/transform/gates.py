@@ -128,8 +128,13 @@ def _abs(equation, operands, result):
 
 def _sign(equation, operands, result):
     (x,) = operands
-    size = _size(x)
-    return None, lambda: Gate(size(x.at)[..., None], size(x.latest)[..., None])
+
+    def walls(value):
+        # Zero has a wall on either side.
+        size = jnp.where(x.at >= 0, value, -value)
+        return jnp.stack([size, jnp.where(x.at == 0, -size, size)], -1)
+
+    return None, lambda: Gate(walls(x.at), walls(x.latest))
 
 
 def _reduced(sign: int) -> Rule:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -10,7 +10,7 @@ from jax.extend import core
 
 from jaxviz.transform.interpret import evaluate, opened, trace
 
-__all__ = ["hoist"]
+__all__ = ["hoist", "needed"]
 
 # Cheap to make and large to keep: a compiler fuses them with what reads them.
 _MADE_WHERE_READ = {"broadcast_in_dim", "iota"}
@@ -54,7 +54,7 @@ def hoist(f: Callable, *examples: Any) -> Callable:
         else:
             known |= made
 
-    later = _needed(later, jaxpr.outvars)
+    later = needed(later, jaxpr.outvars)
 
     def rest(*args: Any) -> Any:
         values = known | dict(zip(jaxpr.invars, jax.tree.leaves(args), strict=True))
@@ -66,7 +66,7 @@ def hoist(f: Callable, *examples: Any) -> Callable:
     return rest
 
 
-def _needed(equations: list[core.JaxprEqn], outputs: Any) -> list[core.JaxprEqn]:
+def needed(equations: Sequence[core.JaxprEqn], outputs: Any) -> list[core.JaxprEqn]:
     """The equations that the outputs depend on: a compiler drops the others, and what they read."""
     read = {variable for variable in outputs if isinstance(variable, core.Var)}
     kept = []

@@ -83,3 +83,36 @@ def test_one_direction_for_all_images_small_budgets_jit_and_vmap(small, images):
         assert jnp.allclose(margin, together.margin, rtol=1e-4)
     with pytest.raises(ValueError, match=r"shape of an image, \(16, 16, 3\), or of all"):
         jv.region_margin(model, x, x[:2])
+
+
+def two_layers(x):
+    a = jv.tap(nnx.relu(x), "a")
+    b = jv.tap(nnx.relu(a - 0.9), "b")
+    jnp.maximum(x - 0.95, 0).sum()  # nobody needs this gate
+    return b.sum((1, 2))
+
+
+def test_only_gates_below_the_layer_count():
+    x = jnp.array([1.0, 2.0]).reshape(1, 1, 2, 1)
+    direction = jnp.array([-1.0, 0.0]).reshape(1, 2, 1)
+    whole = jv.region_margin(two_layers, x, direction)
+    assert np.allclose(whole.margin, 0.1)
+    assert whole.layers == ("a", "b")
+    lower = jv.region_margin(two_layers, x, direction, "a")
+    assert np.allclose(lower.margin, 1.0)
+    assert lower.layers == ("a",)
+    # What is above may be anything.
+    soft = lambda x: jax.nn.softmax(two_layers(x))
+    assert np.allclose(jv.region_margin(soft, x, direction, "b").margin, 0.1)
+
+
+def test_a_sign_at_zero_turns_at_once():
+    model = lambda x: jnp.sign(x - 1).sum((1, 2))
+    x, direction = jnp.array([1.0, 2.0]).reshape(1, 1, 2, 1), jnp.ones((1, 2, 1))
+    assert jv.region_margin(model, x, direction).margin.tolist() == [0.0]
+
+
+def test_a_direction_that_is_not_a_number_has_no_margin():
+    model = lambda x: nnx.relu(x).sum((1, 2))
+    x = jnp.ones((1, 1, 2, 1))
+    assert np.isnan(jv.region_margin(model, x, x[0] * np.nan).margin).all()

@@ -242,3 +242,11 @@ def test_ten_thousand_positions_stay_within_a_gibibyte(engine):
 def test_options_that_do_not_fit(options, message, small, images):
     with pytest.raises(ValueError, match=message):
         jv.occlusion(small(), images(), 0, **{"window": (4, 4), "stride": (4, 4), **options})
+
+
+def test_objectives_that_compare_images_are_refused():
+    model = lambda x: jv.tap(x, "pixels").mean((1, 2))
+    with pytest.raises(ValueError, match="must score each image by itself"):
+        jv.occlusion(
+            model, jnp.zeros((2, 8, 8, 3)), jv.objectives.diversity("pixels"), window=(2, 2)
+        )

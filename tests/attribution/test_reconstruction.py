@@ -371,3 +371,13 @@ def test_an_output_that_is_no_array_of_images(images):
         jv.reconstruct(jnp.sum, images(1))
     with pytest.raises(ValueError, match=r"x must be a batch of images"):
         jv.reconstruct(lambda x: x, jnp.ones((3, 3)))
+
+
+def test_outputs_may_be_places_that_are_traced():
+    model, x = (lambda x: x), jnp.ones((1, 1, 3, 1))
+    read = jax.jit(
+        lambda places: jv.reconstruct(model, x, outputs=places).weights[0].reshape(-1, 3)
+    )
+    expected = jnp.eye(3)[jnp.array([1, 2])]
+    assert (read(jnp.array([[0, 1, 0], [0, 2, 0]])) == expected).all()
+    assert (read(jnp.array([1, 2])) == expected).all()

@@ -157,7 +157,7 @@ def test_it_ends_in_one_line(tmp_path, capsys):
         (["--cells", "4", "64"], "--cells must be below 64, the input's side, not 64"),
         (["--threshold", "0"], "--threshold must be above 0 and at most 1, not 0"),
         (["--threshold", "nan"], "--threshold must be above 0 and at most 1, not nan"),
-        (["--images", "0"], "--images must be at least 1, not 0"),
+        (["--images", "0"], "--images must be at least 2, not 0"),
         (["--steps", "0"], "--steps must be at least 1, not 0"),
         (["--seed", "-1"], "--seed must be from 0"),
         (["--weights", "nowhere"], "--weights must be a folder .* and nowhere is none"),

@@ -313,3 +313,40 @@ def test_a_pyramid_adds_its_levels_up():
 def test_counts_must_be_positive(name):
     with pytest.raises(ValueError, match=f"{name} must be 1 or more, got 0"):
         jv.maximize(tiny(), jv.objectives.logit(0), **(OPTIONS | {name: 0}))
+
+
+def test_what_cannot_be_ascended_is_refused():
+    ask = lambda objective, **more: jv.maximize(tiny(), objective, **(OPTIONS | more))
+    with pytest.raises(ValueError, match="at least one image; its parameters are empty"):
+        ask(jv.objectives.logit(jnp.arange(0)))
+    with pytest.raises(ValueError, match="one image or of equally many, got 2 and 3"):
+        ask(jv.objectives.logit([0, 1]) + jv.objectives.logit([2, 2, 2]))
+    with pytest.raises(ValueError, match=r"start must be in \[0, 1\], got 100 to 100"):
+        ask(jv.objectives.logit(0), start=np.full((8, 8, 3), 100, np.uint8))
+    region = jv.Region(lambda model, x, objective: x[..., 0], every=0)
+    with pytest.raises(ValueError, match=r"region.every must be 1 or more, got 0"):
+        ask(jv.objectives.logit(0), region=region)
+
+
+def test_one_step_finds_nobody_dead():
+    assert not jv.maximize(tiny(), jv.objectives.logit(0), **(OPTIONS | {"steps": 1})).dead.any()
+
+
+def test_a_mask_may_be_of_lower_precision():
+    region = jv.Region(lambda model, x, objective: x[..., 0].astype(jnp.bfloat16))
+    found = jv.maximize(tiny(), jv.objectives.logit(0), region=region, **OPTIONS)
+    assert found.image.dtype == jnp.float32
+
+
+def test_dreams_of_several_objectives_do_not_mix():
+    model = lambda x: jv.tap(x, "colours").mean((1, 2))
+    ask = lambda k, photograph: jv.deep_dream(
+        model, jv.objectives.logit(k), photograph, key=jax.random.key(0), octaves=2, transforms=()
+    )
+    grey = jnp.full((1, 8, 8, 3), 0.5)
+    dream = ask([0, 2], grey)
+    assert np.allclose(dream, jnp.concatenate([ask(0, grey), ask(2, grey)]), atol=1e-5)
+    with pytest.raises(ValueError, match=r"shape \(n, h, w, 3\), got \(1, 8, 8, 4\)"):
+        ask(0, jnp.zeros((1, 8, 8, 4)))
+    with pytest.raises(ValueError, match="as many as objectives, 2; got 3"):
+        ask([0, 2], jnp.zeros((3, 8, 8, 3)))

@@ -50,7 +50,13 @@ class Objective:
     @property
     def images(self) -> int:
         """For how many images it has parameters of its own; 1 speaks of any number."""
-        return max((len(leaf) for leaf in jax.tree.leaves(self.measure)), default=1)
+        counts = {len(leaf) for leaf in jax.tree.leaves(self.measure)} - {1}
+        if len(counts) > 1:
+            raise ValueError(
+                "the parts of an objective must speak of one image or of equally many, got "
+                f"{' and '.join(map(str, sorted(counts)))}."
+            )
+        return counts.pop() if counts else 1
 
     def of(self, images: Int[ArrayLike, "*m"]) -> Objective:
         """The objective of one image of the batch, or of some, for a batch of these alone."""
