@@ -26,7 +26,14 @@ def studied(tmp_path_factory):
 
 
 def test_page_pictures_and_tables(studied):
-    ends = ["image", "weights-circle", "adds-circle", "weights-ring", "adds-ring", "difference"]
+    ends = [
+        "image",
+        "weights-1-circle",
+        "adds-1-circle",
+        "weights-2-ring",
+        "adds-2-ring",
+        "difference",
+    ]
     stems = ["01-circle-1", "02-circle-2", "03-ring-1", "04-ring-2"]
     pictures = [f"{stem}-{end}.png" for stem in stems for end in ends]
     assert sorted(path.name for path in studied.iterdir()) == sorted(
