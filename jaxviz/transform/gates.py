@@ -137,6 +137,11 @@ def _sign(equation, operands, result):
     return None, lambda: Gate(walls(x.at), walls(x.latest))
 
 
+def _beside(winner: Bool[Array, "*shape"], wall: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """The walls between a winner and the others. Beside itself it has none, whatever rounds."""
+    return jnp.where(winner, 1, wall)
+
+
 def _reduced(sign: int) -> Rule:
     """The largest or the smallest entry along some axes: the first of equal ones."""
 
@@ -154,7 +159,8 @@ def _reduced(sign: int) -> Rule:
         winner = jnp.argmax(sign * among, -1, keepdims=True) == jnp.arange(count)
         taken = jnp.where(winner, moved, 0).sum(-1)
         return taken, lambda: Gate(
-            sign * (result[..., None] - among), sign * (taken[..., None] - moved)
+            _beside(winner, sign * (result[..., None] - among)),
+            _beside(winner, sign * (taken[..., None] - moved)),
         )
 
     return rule
@@ -173,7 +179,10 @@ def _pooled(sign: int) -> Rule:
         def gate():
             # What lies in the padding is infinitely far below, and stays there.
             at, other = (jnp.stack([*cuts(sign * v, p, -jnp.inf)], -1) for v in (x.at, x.latest))
-            return Gate(largest[..., None] - at, sign * moved[..., None] - other)
+            own = jnp.stack(routes, -1)
+            return Gate(
+                _beside(own, largest[..., None] - at), _beside(own, sign * moved[..., None] - other)
+            )
 
         return moved, gate
 
