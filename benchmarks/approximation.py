@@ -28,6 +28,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "reach 0.9": {"coarse": 1, "reach": 0.9},
     "reach 0.7": {"coarse": 1, "reach": 0.7},
     "reach 0.5": {"coarse": 1, "reach": 0.5},
+    "reach 0.3": {"coarse": 1, "reach": 0.3},
     "bfloat16": {"coarse": 1, "dtype": jnp.bfloat16},
 }
 

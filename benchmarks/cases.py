@@ -110,7 +110,7 @@ def ascent(name: str, *, steps: int = 8) -> Case:
             image=images.fourier(SIZE), optimizer=_adam(), transforms=lucent_like
         ),
         "jaxviz, pixels": ours(image=images.pixel(SIZE)),
-        "jaxviz, 16 channels": ours(16, image=images.fourier(SIZE), optimizer=_adam()),
+        "jaxviz, 64 channels": ours(64, image=images.fourier(SIZE), optimizer=_adam()),
     }
     peer = torch_model(name, model)
     if peer is None:

@@ -7,7 +7,6 @@ was trained from another seed, by the strongest of real images, and by the spect
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -23,6 +22,7 @@ import jaxviz as jv
 import ports
 from benchmarks.record import keep
 from jaxviz import report
+from jaxviz.studies import in_batches
 
 NETS = ("shapes-plain", "shapes-residual", "shapes-dense")
 SIZE, CLASSES, OCTAVES = 64, 10, 5
@@ -117,19 +117,20 @@ def run(
     for net in nets:
         card = ports.card(net)
         model, judge = ports.load(net, weights="shapes"), ports.load(net, weights="shapes-1")
-        strongest = _in_batches(model, card.normalize(shown)).max(0)
-        seen = _seen_by(judge, card)
-        known = seen(shown)
-        typical = np.median(_nearest(seen(others), known))
+        strongest = in_batches(_output, model, card.normalize(shown)).max(0)
+        # What the judge's last layer with positions has of images, averaged over these.
+        known, fresh = (in_batches(_seen, judge, card.normalize(x)) for x in (shown, others))
+        typical = np.median(_nearest(fresh, known))
         for name in settings:
             console.print(f"{net}: {name} ...", style="dim")
             drawn = _classes(model, card, name, seeds, steps)
-            logits = _in_batches(model, card.normalize(drawn))
-            judged = np.asarray(jax.nn.softmax(_in_batches(judge, card.normalize(drawn))))
+            logits = in_batches(_output, model, card.normalize(drawn))
+            judged = np.asarray(jax.nn.softmax(in_batches(_output, judge, card.normalize(drawn))))
             label = np.tile(np.arange(CLASSES), seeds)
             own = np.arange(len(label)), label
             hit = judged.argmax(1) == label
             channels = _channels(model, card, name, steps)
+            seen = in_batches(_seen, judge, card.normalize(channels))
             rows.append(
                 Quality(
                     net,
@@ -140,7 +141,7 @@ def run(
                     float(judged[own].mean()),
                     float((logits[own] / strongest[label]).mean()),
                     tuple(_energy(drawn).tolist()),
-                    float(np.median(_nearest(seen(channels), known)) / typical),
+                    float(np.median(_nearest(seen, known)) / typical),
                 )
             )
             if net == nets[0]:
@@ -187,19 +188,9 @@ def _output(model, x):
     return model(x)
 
 
-def _in_batches(model, x) -> np.ndarray:
-    return np.concatenate([_output(model, part) for part in np.split(x, range(200, len(x), 200))])
-
-
-def _seen_by(judge: Any, card: Any) -> Callable[[jax.Array], np.ndarray]:
-    """What the judge's last layer with positions has of images, averaged over these."""
-    look = jax.jit(lambda judge, x: jv.capture(judge, x, ["layer5"])[1]["layer5"].mean((1, 2)))
-
-    def seen(images):
-        parts = np.split(images, range(200, len(images), 200))
-        return np.concatenate([look(judge, card.normalize(jnp.asarray(part))) for part in parts])
-
-    return seen
+@jax.jit
+def _seen(judge, x):
+    return jv.capture(judge, x, ["layer5"])[1]["layer5"].mean((1, 2))
 
 
 def _nearest(features: np.ndarray, known: np.ndarray) -> np.ndarray:

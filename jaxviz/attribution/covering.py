@@ -130,7 +130,7 @@ def cover(
         raise ValueError("the target must score each image by itself; this one compares images.")
     parts = jnp.asarray(parts)
     parts = parts if parts.dtype == bool else parts.astype(jnp.int32)
-    available = budget() if memory is None else memory
+    available = budget(memory)
     options = {"size": size, "starts": starts, "grid": grid, "reach": reach}
     # Tracing is kept from one call to the next, as compilation is; and a plan is all static.
     plan = _plan.eval_shape(

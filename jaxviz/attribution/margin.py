@@ -14,7 +14,7 @@ from jaxviz.attribution.question import checked_images
 from jaxviz.attribution.reconstruction import value_of
 from jaxviz.transform import as_argument
 from jaxviz.transform.affine import walls
-from jaxviz.transform.memory import budget, in_batches, live_bytes, with_scratch
+from jaxviz.transform.memory import at_once, budget, in_batches
 
 __all__ = ["RegionMargin", "region_margin"]
 
@@ -94,8 +94,7 @@ def region_margin(
             f"{direction.shape}."
         )
     direction = jnp.broadcast_to(direction.astype(x.dtype), x.shape)
-    available = budget() if memory is None else memory
-    return _region(model, x, direction, upto=layer, available=available)
+    return _region(model, x, direction, upto=layer, available=budget(memory))
 
 
 @functools.partial(jax.jit, static_argnames=("upto", "available"))
@@ -131,8 +130,7 @@ def _region(model, x, direction, *, upto, available):
 
     pair = (x, direction)
     program = jax.make_jaxpr(one)(jax.tree.map(lambda array: array[0], pair))
-    needed = with_scratch(live_bytes(program))
-    return in_batches(jax.vmap(one), pair, max(available // needed, 1))
+    return in_batches(jax.vmap(one), pair, at_once(program, available))
 
 
 def _way(wall: Float[Array, "*shape"], slope: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

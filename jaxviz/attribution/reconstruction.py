@@ -166,7 +166,7 @@ def reconstruct(
             f"image it is {jax.tree.map(lambda leaf: leaf.shape, value)}."
         )
     chosen = _chosen(outputs, value.shape[1:])
-    available = budget() if memory is None else memory
+    available = budget(memory)
     return _reconstruct(model, x, chosen, layer=layer, available=available)
 
 

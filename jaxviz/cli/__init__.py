@@ -27,13 +27,14 @@ def _understood(words: Sequence[str]) -> Callable[[], None]:
     """The command that the words stand for; a mistake if they stand for none."""
     from tyro.extras import SubcommandApp
 
-    from jaxviz.cli import convert, demo, diagram, explain, features, layers, study, train
+    from jaxviz.cli import convert, demo, diagram, explain, features, layers, occlude, study, train
     from jaxviz.cli.mistakes import Mistake
     from jaxviz.cli.usage import usage_sentence
 
     commands = {
         "demo": demo.demo,
         "explain": explain.explain,
+        "occlude": occlude.occlude,
         "features": features.features,
         "layers": layers.layers,
         "diagram": diagram.diagram,

@@ -16,16 +16,16 @@ import jaxviz as jv
 from jaxviz import report
 from jaxviz.cli.inputs import Port
 from jaxviz.cli.mistakes import Mistake
-from jaxviz.transform.memory import budget, live_bytes, with_scratch
+from jaxviz.transform.memory import at_once
 
 __all__ = [
     "IMAGES",
     "Drawing",
     "Drawn",
-    "at_once",
     "checked",
     "draw",
     "goal_of",
+    "most_at_once",
     "start_of",
     "units_at_once",
 ]
@@ -216,11 +216,10 @@ def units_at_once(port: Port, how: Drawing) -> int:
     def total(x: Array) -> Array:
         return jv.objectives.score(port.model, x, goal)[1].sum()
 
-    return at_once(jax.grad(total), (how.views, how.size, how.size, 3), how.memory)
+    return most_at_once(jax.grad(total), (how.views, how.size, how.size, 3), how.memory)
 
 
-def at_once(f: Callable, shape: tuple[int, ...], memory: int | None) -> int:
+def most_at_once(f: Callable, shape: tuple[int, ...], memory: int | None) -> int:
     """How many inputs of a shape `f` may have at one time, within the memory: 1 to 64."""
     program = jax.make_jaxpr(f)(jax.ShapeDtypeStruct(shape, jnp.float32))
-    available = budget() if memory is None else memory
-    return int(np.clip(available // with_scratch(live_bytes(program)), 1, MOST_AT_ONCE))
+    return min(at_once(program, memory), MOST_AT_ONCE)

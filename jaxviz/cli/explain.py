@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import jax
 import numpy as np
@@ -15,7 +16,7 @@ from jaxviz.cli import choose, inputs, maps, pictures
 from jaxviz.cli.mistakes import Mistake
 from jaxviz.cli.progress import progress
 
-__all__ = ["explain"]
+__all__ = ["Asked", "checked_occluder", "explain", "target_of", "written"]
 
 BATCH = 4
 TOP = 5
@@ -58,9 +59,6 @@ def explain(
     wanted = maps.checked_methods(methods)
     photographs = inputs.photographs(images, inputs.checked_card(model))
     port = inputs.load_port(model, weights)
-    chosen = None
-    if target is not None:
-        chosen = choose.class_index(target, categories=port.card.categories, count=port.classes)
     if layer is not None:
         inputs.checked_layer(port, layer)
         if len(port.layers[layer].shape) != 4:
@@ -70,8 +68,43 @@ def explain(
             )
     else:
         layer = choose.last_spatial(port.layers)
-    occluder = _occluder(port.card.input_size, window, stride, fill)
+    occluder = checked_occluder(port.card.input_size, window, stride, fill)
+    asked = Asked(port, photographs, target_of(port, target), wanted, layer, occluder)
+    written(asked, out=out, start=start)
 
+
+class Asked(NamedTuple):
+    """What a page of maps is asked to show.
+
+    Attributes:
+      port: the model.
+      photographs: the images.
+      target: the class to explain, or None for each image's most probable.
+      methods: some of `maps.METHODS`.
+      layer: where Grad-CAM looks.
+      occluder: what occlusion hides the images with.
+      memory: bytes for the places of the occluder that are computed together.
+    """
+
+    port: inputs.Port
+    photographs: Sequence[inputs.Photograph]
+    target: int | None
+    methods: Sequence[str]
+    layer: str
+    occluder: maps.Occluder
+    memory: int | None = None
+
+
+def target_of(port: inputs.Port, target: str | None) -> int | None:
+    """The class that `--target` names, by number or name; None where it is not given."""
+    if target is None:
+        return None
+    return choose.class_index(target, categories=port.card.categories, count=port.classes)
+
+
+def written(asked: Asked, *, out: str, start: float) -> None:
+    """Computes the maps, and writes the page with its pictures and numbers."""
+    port, photographs, chosen, wanted, layer, occluder, memory = asked
     sections, numbers = [], []
     size = min(BATCH, len(photographs))
     batches = [photographs[i : i + size] for i in range(0, len(photographs), size)]
@@ -85,7 +118,13 @@ def explain(
             probability = maps.softmax(logits)
             classes = logits.argmax(-1) if chosen is None else np.full(size, chosen)
             found = maps.maps_of(
-                port.model, x, classes, methods=wanted, layer=layer, occluder=occluder
+                port.model,
+                x,
+                classes,
+                methods=wanted,
+                layer=layer,
+                occluder=occluder,
+                memory=memory,
             )
             for i, photograph in enumerate(batch):
                 stem = f"{len(numbers) + 1:03d}-{report.file_stem(photograph.path.stem)[:40]}"
@@ -118,7 +157,7 @@ def explain(
         record = {
             "model": port.name,
             "weights": port.weights,
-            "grad_cam_layer": layer,
+            "grad_cam_layer": layer if "grad-cam" in wanted else None,
             "occlusion": occluder._asdict(),
             "images": numbers,
         }
@@ -126,7 +165,8 @@ def explain(
     print(f"wrote {len(files)} files about {many} to {out}; open {Path(out) / 'index.html'}")
 
 
-def _occluder(side: int, window: int | None, stride: int | None, fill: str) -> maps.Occluder:
+def checked_occluder(side: int, window: int | None, stride: int | None, fill: str) -> maps.Occluder:
+    """The occluder that the options describe, for inputs of `side` pixels."""
     default_window, _ = choose.default_window(side)
     window = default_window if window is None else window
     stride = max(1, window // 2) if stride is None else stride
@@ -182,7 +222,7 @@ def _numbers(port, photograph, probability, target, found) -> dict:
         ],
         "target": {"class": target, "name": port.category(target)},
     }
-    for name in ("grad_cam", "drop", "label"):
+    for name in ("grad_cam", "drop", "label", "drop_error"):
         if (map := getattr(found, name)) is not None:
-            result[{"drop": "occlusion_drop", "label": "occlusion_label"}.get(name, name)] = map
+            result[name if name == "grad_cam" else f"occlusion_{name}"] = map
     return result

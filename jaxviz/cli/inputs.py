@@ -157,10 +157,10 @@ def photographs(paths: Sequence[str], card: Any) -> list[Photograph]:
     Example:
       >>> photographs([], card=None)
       Traceback (most recent call last):
-      jaxviz.cli.mistakes.Mistake: explain needs at least one image file or folder of images
+      jaxviz.cli.mistakes.Mistake: at least one image file or folder of images is needed
     """
     if not paths:
-        raise Mistake("explain needs at least one image file or folder of images")
+        raise Mistake("at least one image file or folder of images is needed")
     files = [Path(file) for file in jv.data.list_images(paths)]
     found = []
     for file in files:

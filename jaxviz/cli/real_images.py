@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import jaxviz as jv
-from jaxviz.cli.drawing import at_once, goal_of
+from jaxviz.cli.drawing import goal_of, most_at_once
 from jaxviz.cli.drawn_units import read_arrays, write_arrays
 from jaxviz.cli.inputs import Port
 from jaxviz.cli.mistakes import Mistake
@@ -165,7 +165,7 @@ def activations(
       ValueError, OSError, Mistake: an image that cannot be used, by its name.
     """
     goal, side = goal_of(layer, np.asarray(units)), port.card.input_size
-    most = at_once(lambda x: _scores(port.model, x, goal), (1, side, side, 3), memory)
+    most = most_at_once(lambda x: _scores(port.model, x, goal), (1, side, side, 3), memory)
     batch = min(most, source.count)
     found = []
     with progress(-(-source.count // batch)) as step:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,30 @@ PathLike = str | os.PathLike[str]
 
 
 _opening = threading.Lock()
+_quiet = threading.Lock()
+_silence = contextlib.ExitStack()
+_readers = 0
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """As `warnings.catch_warnings(action="ignore")`, for several threads at a time.
+
+    The filters belong to the process: the first reader that comes turns warnings off, and the last
+    one that goes restores what was there.
+    """
+    global _readers
+    with _quiet:
+        if not _readers:
+            _silence.enter_context(warnings.catch_warnings(action="ignore"))
+        _readers += 1
+    try:
+        yield
+    finally:
+        with _quiet:
+            _readers -= 1
+            if not _readers:
+                _silence.close()
 
 
 def _open(path: Path) -> Image.Image:
@@ -92,12 +117,10 @@ def load_image(path: PathLike, *, max_megapixels: float = 100.0) -> Float[np.nda
         raise ValueError(f"{path} is a folder, not an image; `list_images` finds the images in it.")
     try:
         # Odd metadata gives warnings, and so does damaged data before its error.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with _open(path) as picture:
-                width, height = picture.size
-                if width * height <= max_megapixels * 1e6:
-                    return _as_rgb(ImageOps.exif_transpose(picture))
+        with _without_warnings(), _open(path) as picture:
+            width, height = picture.size
+            if width * height <= max_megapixels * 1e6:
+                return _as_rgb(ImageOps.exif_transpose(picture))
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no image file {path}.") from None
     except PermissionError:

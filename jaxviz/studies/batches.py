@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxviz.transform.memory import budget, live_bytes, with_scratch
+from jaxviz.transform.memory import at_once
 
 __all__ = ["in_batches"]
 
@@ -38,8 +38,7 @@ def in_batches(f: Callable, model: Any, arrays: Any, *, memory: int | None = Non
     """
     count = len(jax.tree.leaves(arrays)[0])
     example = jax.tree.map(lambda leaf: leaf[:1], arrays)
-    each = with_scratch(live_bytes(jax.make_jaxpr(lambda arrays: f(model, arrays))(example)))
-    most = max((budget() if memory is None else memory) // each, 1)
+    most = at_once(jax.make_jaxpr(lambda arrays: f(model, arrays))(example), memory)
     size = math.ceil(count / math.ceil(count / most))
     found = []
     for start in range(0, count, size):

@@ -59,6 +59,34 @@ def stage_features(
     return active, np.mean([one.strength for one in found], axis=0)
 
 
+# What is said of a network beside another one: the words, the measure, and whether it is larger.
+_FEWER_BUT_STRONGER = (
+    ("fewer active features", "active", False),
+    ("stronger active features", "strength", True),
+)
+_MORE_BUT_WEAKER = (
+    ("more active features", "active", True),
+    ("weaker active features", "strength", False),
+)
+_LOSES_LESS = (
+    ("loses less accuracy", "fall_right", False),
+    ("loses less probability", "fall_probability", False),
+)
+
+
+def _beside(
+    one: Network, other: Network, said: tuple[tuple[str, str, bool], ...]
+) -> list[Comparison]:
+    return [
+        compared(
+            f"{one.name}: {words} than {other.name}",
+            larger=getattr(one if larger else other, measure),
+            smaller=getattr(other if larger else one, measure),
+        )
+        for words, measure, larger in said
+    ]
+
+
 def skip_claims(networks: Sequence[Network]) -> list[Claim]:
     """The claims about skip connections, each with what must hold for it and a verdict.
 
@@ -92,16 +120,16 @@ def skip_claims(networks: Sequence[Network]) -> list[Claim]:
     claims = [
         verdict(
             "Without skip connections a network extracts fewer features, but stronger ones.",
-            _fewer_but_stronger(without, with_skips),
+            _beside(without, with_skips, _FEWER_BUT_STRONGER),
         ),
         verdict(
             "With skip connections it extracts more features, but weaker ones.",
-            [part for one in skipping for part in _more_but_weaker(one, without)],
+            [part for one in skipping for part in _beside(one, without, _MORE_BUT_WEAKER)],
         ),
         verdict(
             "With skip connections it relies more on local colour and global contour than on "
             "detail: it loses less when detail is shuffled.",
-            [part for one in skipping for part in _loses_less(one, without)],
+            [part for one in skipping for part in _beside(one, without, _LOSES_LESS)],
         ),
     ]
     added = [one for one in networks if one.skips == 1]
@@ -111,7 +139,7 @@ def skip_claims(networks: Sequence[Network]) -> list[Claim]:
         claims.append(
             verdict(
                 "The more skip connections, the stronger the trend.",
-                [*_more_but_weaker(many, few), *_loses_less(many, few)],
+                _beside(many, few, _MORE_BUT_WEAKER + _LOSES_LESS),
             )
         )
     return claims
@@ -126,48 +154,3 @@ def _group(networks: Sequence[Network], words: str) -> Network:
     measures = zip(*(one[2:] for one in networks), strict=True)
     means = [mean_of(estimates) for estimates in measures]
     return Network(f"networks {words}", networks[0].skips, *means)
-
-
-def _fewer_but_stronger(one: Network, other: Network) -> list[Comparison]:
-    return [
-        compared(
-            f"{one.name}: fewer active features than {other.name}",
-            larger=other.active,
-            smaller=one.active,
-        ),
-        compared(
-            f"{one.name}: stronger ones than {other.name}",
-            larger=one.strength,
-            smaller=other.strength,
-        ),
-    ]
-
-
-def _more_but_weaker(one: Network, other: Network) -> list[Comparison]:
-    return [
-        compared(
-            f"{one.name}: more active features than {other.name}",
-            larger=one.active,
-            smaller=other.active,
-        ),
-        compared(
-            f"{one.name}: weaker ones than {other.name}",
-            larger=other.strength,
-            smaller=one.strength,
-        ),
-    ]
-
-
-def _loses_less(one: Network, other: Network) -> list[Comparison]:
-    return [
-        compared(
-            f"{one.name}: loses less accuracy than {other.name}",
-            larger=other.fall_right,
-            smaller=one.fall_right,
-        ),
-        compared(
-            f"{one.name}: loses less probability than {other.name}",
-            larger=other.fall_probability,
-            smaller=one.fall_probability,
-        ),
-    ]

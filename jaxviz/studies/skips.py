@@ -72,11 +72,11 @@ def patches(key: PRNGKeyArray, x: Float[Array, "n h w c"], size: int) -> Float[A
 
 
 @jax.jit
-def _answered(model: Callable, asked: tuple[Array, Array]) -> Answers:
+def _answered(model: Callable, asked: tuple[Array, Array]) -> tuple[Array, Array]:
     x, label = asked
     logits = model(x)
     probability = jax.nn.softmax(logits)[jnp.arange(len(x)), label]
-    return Answers(logits.argmax(-1) == label, probability)  # type: ignore[arg-type]
+    return logits.argmax(-1) == label, probability
 
 
 def answers(
@@ -103,7 +103,7 @@ def answers(
       >>> told.right.tolist(), told.probability.tolist()
       ([True, False], [0.5, 0.5])
     """
-    return in_batches(_answered, as_argument(model), _checked(x, label), memory=memory)
+    return Answers(*in_batches(_answered, as_argument(model), _checked(x, label), memory=memory))
 
 
 def answers_under(
@@ -162,7 +162,7 @@ def answers_under(
 
 def _perturbed_answers(
     model: Callable, asked: tuple[Array, Array, Array], *, perturb: Perturbation, size: int
-) -> Answers:
+) -> tuple[Array, Array]:
     # Two programs, so that the model is compiled once for all sizes.
     keys, x, label = asked
     return _answered(model, (_perturbed(keys, x, perturb=perturb, size=size), label))
@@ -222,12 +222,9 @@ class Peaks(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnames="layers")
-def _peaks(model: Callable, x: Array, *, layers: tuple[str, ...]) -> list[Peaks]:
+def _peaks(model: Callable, x: Array, *, layers: tuple[str, ...]) -> list[tuple[Array, Array]]:
     values = capture(model, x, layers)[1]
-    return [
-        Peaks(values[name].max((1, 2)), jnp.mean(values[name] ** 2, (1, 2, 3)))  # type: ignore[arg-type]
-        for name in layers
-    ]
+    return [(values[name].max((1, 2)), jnp.mean(values[name] ** 2, (1, 2, 3))) for name in layers]
 
 
 def layer_peaks(
@@ -266,7 +263,7 @@ def layer_peaks(
         np.asarray(x),
         memory=memory,
     )
-    return dict(zip(names, found, strict=True))
+    return {name: Peaks(*both) for name, both in zip(names, found, strict=True)}
 
 
 def last_of_each_size(layers: Mapping[str, jax.ShapeDtypeStruct]) -> list[str]:

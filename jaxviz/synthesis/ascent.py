@@ -179,7 +179,7 @@ def maximize(
         region=region,
         keep_every=steps + 1 if keep_every is None else keep_every,
     )
-    available = budget() if memory is None else memory
+    available = budget(memory)
     if start is not None:
         start = _as_images(start, ascent.image)
     found = functools.partial(_ascend, as_argument(model), objective, key, start, ascent=ascent)

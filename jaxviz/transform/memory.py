@@ -13,7 +13,7 @@ from jax.extend import core
 
 from jaxviz.transform.interpret import opened
 
-__all__ = ["array_bytes", "budget", "in_batches", "live_bytes", "with_scratch"]
+__all__ = ["array_bytes", "at_once", "budget", "in_batches", "live_bytes", "with_scratch"]
 
 
 def live_bytes(program: Any) -> int:
@@ -56,8 +56,10 @@ def _size(variable: Any) -> int:
     return aval.size * aval.dtype.itemsize if hasattr(aval, "dtype") else 0
 
 
-def budget() -> int:
-    """Bytes that a method may take by default: half of the device's memory, 256 MiB on a CPU."""
+def budget(memory: int | None = None) -> int:
+    """Bytes that a method may take: those given, else half of the device's, 256 MiB on a CPU."""
+    if memory is not None:
+        return memory
     statistics = jax.local_devices()[0].memory_stats() or {}
     # A CPU does not tell, and gains nothing from batches that leave its caches: the shapes nets
     # take a quarter longer with 1 GiB than with 64 MiB.
@@ -72,6 +74,25 @@ def array_bytes(values: Iterable[Any]) -> int:
 def with_scratch(values: int) -> int:
     """Bytes for values of so many: on a CPU, packed operands of convolutions take as much again."""
     return 2 * max(values, 1)
+
+
+def at_once(program: Any, memory: int | None = None) -> int:
+    """How many runs of a program fit into the memory together; one does in any case.
+
+    Args:
+      program: a jaxpr, closed or not, of one item.
+      memory: bytes, by default those of `budget`.
+
+    Returns:
+      At least 1.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jaxviz.transform.memory import at_once
+      >>> at_once(jax.make_jaxpr(lambda x: jnp.sin(x) + 1)(jnp.zeros(1000)), 64_000)
+      4
+    """
+    return max(budget(memory) // with_scratch(live_bytes(program)), 1)
 
 
 def in_batches(f: Callable, items: Any, batch: int) -> Any:

@@ -4,35 +4,24 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import jax
-import numpy as np
-from jax.core import Tracer
 from jax.extend import core
 
-from jaxviz.transform.interpret import Rules, calls_any, evaluate, interpret
+from jaxviz.transform.interpret import Rules, evaluate, interpret
+from jaxviz.transform.rectifiers import Known, as_it_stands, known_constant, rectified_value
 from jaxviz.transform.taps import tapped_program
 
 __all__ = ["relu_layers"]
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class _Value:
-    """An array of the program, and whether it is a ReLU's output, or the number 0."""
-
-    array: jax.Array
-    rectified: bool = field(default=False, metadata={"static": True})
-    zero: bool = field(default=False, metadata={"static": True})
-
-
 def relu_layers(model: Callable, x: Any) -> dict[str, jax.ShapeDtypeStruct]:
     """The layers of a model that are what a ReLU gives: its features, none of them negative.
 
-    A ReLU is found in the jaxpr, as `jax.nn.relu` or as the maximum of a value and 0. Of several
-    names for one value (a block's last ReLU, and the block) the first is listed. Nothing is
+    A ReLU is found in the jaxpr, in every spelling that `jaxviz.transform.backward` knows. Of
+    several names for one value (a block's last ReLU, and the block) the first is listed. Nothing is
     computed.
 
     Args:
@@ -52,48 +41,39 @@ def relu_layers(model: Callable, x: Any) -> dict[str, jax.ShapeDtypeStruct]:
       ['relu']
     """
 
-    def found(x: Any) -> OrderedDict[str, _Value]:
+    def found(x: Any) -> OrderedDict[str, Known]:
         program, _ = tapped_program(model, x)
-        return interpret(program, [_Value(leaf) for leaf in jax.tree.leaves(x)], _RULES)[1]
+        inputs = [Known(leaf, varies=True) for leaf in jax.tree.leaves(x)]
+        return interpret(program, inputs, _RULES)[1]
 
     values = jax.eval_shape(found, x)
     return {
-        name: jax.ShapeDtypeStruct(value.array.shape, value.array.dtype)
-        for name, value in values.items()
-        if value.rectified
+        name: jax.ShapeDtypeStruct(known.value.shape, known.value.dtype)
+        for name, known in values.items()
+        if known.rectified
     }
 
 
-def _rule(equation: core.JaxprEqn, operands: Sequence[_Value], found: Any) -> list[_Value] | None:
+def _rule(equation: core.JaxprEqn, operands: Sequence[Known], found: Any) -> list[Known] | None:
     primitive = equation.primitive.name
-    if primitive == "max" and any(operand.zero for operand in operands):
-        (output,) = evaluate(equation, *(operand.array for operand in operands))
-        return [_Value(output, rectified=True)]
     if primitive == "name":
         found[found.numbered(equation.params["name"])] = operands[0]
         # What is tapped once more is the same layer under another name.
         return [replace(operands[0], rectified=False)]
-    return None
-
-
-def _otherwise(equation: core.JaxprEqn, operands: Sequence[_Value]) -> list[_Value]:
-    outputs = evaluate(equation, *(operand.array for operand in operands))
-    zero = equation.primitive.name == "convert_element_type" and operands[0].zero
-    return [_Value(output, zero=zero) for output in outputs]
-
-
-def _constant(array: Any) -> _Value:
-    known = not isinstance(array, Tracer) and np.size(array) == 1
-    return _Value(array, zero=known and not np.asarray(array).any())
+    if not any(operand.varies for operand in operands):
+        return None
+    if rectified_value(primitive, operands, refuse=lambda what: None) is None:
+        return None
+    (output,) = evaluate(equation, *(operand.value for operand in operands))
+    return [Known(output, varies=True, rectified=True)]
 
 
 _RULES = Rules(
     rule=_rule,
-    enters=lambda program: calls_any(
-        program, lambda inner: inner.primitive.name in ("max", "name")
-    ),
-    otherwise=_otherwise,
-    constant=_constant,
-    settle=lambda value: _Value(value.array),
-    array=lambda value: value.array,
+    enters=lambda program: True,
+    otherwise=as_it_stands,
+    constant=known_constant,
+    settle=lambda known: Known(known.value, varies=True, identity=None),
+    resume=lambda known: Known(known.value, varies=True),
+    array=lambda known: known.value,
 )

@@ -241,6 +241,7 @@ def test_weights_of_another_model_are_one_sentence(photo, tmp_path, capsys):
     [
         ["demo"],
         ["explain", "{photo}", *SMALL],
+        ["occlude", "{photo}", *SMALL],
         ["features", "shapes-plain", "--weights", "random", "--classes", "star"],
         ["train"],
     ],
@@ -253,8 +254,49 @@ def test_an_output_that_cannot_be_written_is_refused_at_once(command, photo, tmp
     assert names(tmp_path) == ["file", "photo.png"]
 
 
-def test_explain_needs_an_image(capsys):
-    assert "at least one image" in refusal(capsys, "explain", *SMALL)
+@pytest.mark.parametrize("command", ["explain", "occlude"])
+def test_an_image_is_needed(command, capsys):
+    assert "at least one image" in refusal(capsys, command, *SMALL)
+
+
+# occlude
+
+
+def test_occlude_maps_what_a_square_hides(photo, tmp_path):
+    options = ("--target", "star", "--window", 24, "--stride", 20, "--memory", 64)
+    assert run("occlude", photo, *SMALL, *options, "--out", tmp_path / "out") == 0
+    pictures = [f"001-photo-{end}.png" for end in ("image", "labels", "occlusion")]
+    assert names(tmp_path / "out") == [*pictures, "index.html", "numbers.json"]
+    (found,) = json.loads((tmp_path / "out" / "numbers.json").read_text())["images"]
+    card, model = ports.card("shapes-plain"), ports.load("shapes-plain", key=jax.random.key(0))
+    x = np.asarray(card.preprocess(jv.data.load_image(photo)))
+
+    def probability(x):
+        return np.asarray(jax.nn.softmax(model(x)))[0, 3]
+
+    for row, column in np.ndindex(3, 3):
+        hidden = x.copy()
+        hidden[:, 20 * row :, 20 * column :][:, :24, :24] = 0
+        drop = probability(x) - probability(hidden)
+        assert abs(found["occlusion_drop"][row][column] - drop) < 1e-6
+
+
+def test_occlude_estimates_the_error_of_fewer_places(photo, tmp_path):
+    options = ("--window", 16, "--stride", 4, "--coarse", 3)
+    assert run("occlude", photo, *SMALL, *options, "--out", tmp_path / "out") == 0
+    record = json.loads((tmp_path / "out" / "numbers.json").read_text())
+    assert record["occlusion"]["coarse"] == 3
+    (found,) = record["images"]
+    assert np.shape(found["occlusion_drop"]) == (13, 13)
+    assert 0 < found["occlusion_drop_error"] < 1
+    assert "one place in 3 each way" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_occlude_refuses(photo, tmp_path, capsys):
+    words = ["occlude", photo, *SMALL, "--out", tmp_path / "out"]
+    assert "--coarse must be at least 1, not 0" in refusal(capsys, *words, "--coarse", 0)
+    assert "--memory must be at least 1, not -1" in refusal(capsys, *words, "--memory", -1)
+    assert names(tmp_path) == ["photo.png"]
 
 
 def test_a_bug_keeps_its_traceback(photo, tmp_path, monkeypatch):
@@ -386,7 +428,7 @@ def test_train_refuses(tmp_path, capsys):
 @pytest.mark.parametrize(
     "command",
     [
-        *("demo", "explain", "features", "layers", "diagram", "train", "convert"),
+        *("demo", "explain", "occlude", "features", "layers", "diagram", "train", "convert"),
         *("study reconstruction", "study skips"),
     ],
 )

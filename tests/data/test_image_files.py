@@ -3,6 +3,7 @@
 import struct
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -233,3 +234,14 @@ def test_listing_nothing(tmp_path):
         list_images([])
     with pytest.raises(FileNotFoundError, match="nowhere"):
         list_images(tmp_path / "nowhere")
+
+
+def test_many_readers_leave_the_warnings_filters_as_they_were(tmp_path):
+    files = [tmp_path / f"{i}.png" for i in range(32)]
+    for file in files:
+        Image.new("RGB", (60, 60)).save(file)
+    before = list(warnings.filters)
+    for _ in range(5):
+        with ThreadPoolExecutor(8) as readers:
+            list(readers.map(load_image, files))
+        assert warnings.filters == before

@@ -24,8 +24,7 @@ from jaxviz.diagram.blocks import collapsed
 from jaxviz.diagram.onnx_file import onnx
 from jaxviz.transform import as_argument
 
-# Drawn in full: plain, residual, dense, many branches, grouped; the others share their blocks.
-DRAWN = ["vgg16", "resnet50", "densenet201", "googlenet", "shapes-residual", "shapes-dense"]
+NETWORKS = [*ports.names(), "linen", "equinox"]
 
 
 def installed(program, package):
@@ -46,7 +45,7 @@ def drawn(request, port_graph):
 # Graphviz
 
 
-@pytest.mark.parametrize("name", [*ports.names(), "linen", "equinox"])
+@pytest.mark.parametrize("name", NETWORKS)
 def test_graphviz_reads_every_network(name, drawn):
     pytest.importorskip("graphviz", reason="the package graphviz is missing")
     installed("dot", "graphviz")
@@ -75,7 +74,7 @@ def test_graphviz_draws(name, drawn):
 # TeX
 
 
-@pytest.mark.parametrize("name", [*DRAWN, "linen", "equinox"])
+@pytest.mark.parametrize("name", NETWORKS)
 def test_pdflatex_compiles_the_drawing(name, drawn):
     installed("pdflatex", "texlive-latex-base texlive-pictures")
     pdf = tikz.pdf(drawn(name), title=name)
@@ -101,7 +100,7 @@ _MACROS = r"""\usetikzlibrary{arrows.meta}
 """
 
 
-@pytest.mark.parametrize("name", ["vgg16", "resnet50", "shapes-residual"])
+@pytest.mark.parametrize("name", NETWORKS)
 def test_pdflatex_compiles_plotneuralnet(name, drawn, tmp_path):
     installed("pdflatex", "texlive-latex-base texlive-pictures")
     own = os.environ.get("PLOTNEURALNET")
@@ -131,7 +130,7 @@ def test_pdflatex_compiles_plotneuralnet(name, drawn, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::PendingDeprecationWarning", "ignore::DeprecationWarning")
-@pytest.mark.parametrize("name", ["resnet50", "shapes-residual", "linen", "equinox"])
+@pytest.mark.parametrize("name", NETWORKS)
 def test_daft_draws(name, drawn):
     pytest.importorskip("daft", reason="the package daft-pgm is missing")
     picture = np.asarray(Image.open(io.BytesIO(plates.png(drawn(name), title=name))).convert("RGB"))

@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import jaxviz as jv
+import ports
+from jaxviz.cli import main
+
 torch = pytest.importorskip("torch")
 timm = pytest.importorskip("timm")
-
-from safetensors.torch import save_file  # noqa: E402
-
-import jaxviz as jv  # noqa: E402
-import ports  # noqa: E402
-from jaxviz.cli import main  # noqa: E402
+save_file = pytest.importorskip("safetensors.torch").save_file
 
 CLASSES = {"7": 7, "golden_retriever": 207, "tench": 0}
 

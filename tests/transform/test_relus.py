@@ -58,9 +58,15 @@ def test_ways_to_write_a_relu():
         c = jv.tap(jax.jit(jax.nn.relu)(x), "c")
         d = jv.tap(jax.checkpoint(jax.nn.relu)(x), "d")
         e = jax.jit(lambda x: jv.tap(jax.nn.relu(x), "e"))(x)
-        return a + b + c + d + e
+        f = jv.tap(jax.nn.relu6(x), "f")
+        g = jv.tap(jnp.clip(x, 0, 1), "g")
+        h = jv.tap(jnp.where(x > 0, x, 0), "h")
+        i = jv.tap(jnp.where(x <= 0, 0, x), "i")
+        j = jv.tap(x * (x > 0), "j")
+        k = jv.tap(jax.nn.relu(x).astype(jnp.bfloat16), "k")
+        return a + b + c + d + e + f + g + h + i + j + k
 
-    assert list(relu_layers(model, jnp.ones((1, 3)))) == ["a", "b", "c", "d", "e"]
+    assert list(relu_layers(model, jnp.ones((1, 3)))) == list("abcdefghijk")
 
 
 def test_what_is_none():
@@ -68,6 +74,9 @@ def test_what_is_none():
         x = jv.tap(jnp.maximum(x, 1.0), "above one")
         x = jv.tap(jax.nn.relu(x) + 1, "shifted")
         x = jv.tap(jax.nn.gelu(x), "gelu")
+        x = jv.tap(jax.nn.leaky_relu(x), "leaky")
+        x = jv.tap(jax.nn.hard_swish(x), "gate")
+        x = jv.tap(jnp.minimum(x, 6), "capped")
         x = jv.tap(jv.tap(jax.nn.relu(x), "relu"), "the same once more")
         return jv.tap(jnp.max(x, -1), "largest")
 
