@@ -36,7 +36,6 @@ TRANSFORMS = (
     jv.transforms.random_rotate(180.0),
     jv.transforms.colour_jitter(brightness=0.3, contrast=0.3, saturation=0.5),
 )
-VIEWS = 4
 
 
 def _sgd(steps: int, *first: optax.GradientTransformation) -> optax.GradientTransformation:
@@ -46,30 +45,40 @@ def _sgd(steps: int, *first: optax.GradientTransformation) -> optax.GradientTran
 
 def settings_of(steps: int) -> dict[str, dict[str, Any]]:
     """What differs from a Laplacian pyramid, normalised gradients, momentum and the mask."""
-    unit, images, penalties = jv.normalize_gradient(), jv.images, jv.regularizers
-    pixels = images.pixel(SIZE)
+    images, penalties = jv.images, jv.regularizers
+    pixels = {"image": images.pixel(SIZE)}
     octaves = jv.pyramid_scale((0.25, 0.5, 1.0, 2.0))
-    return {
+    alone = {
         "default": {},
-        "without the pyramid": {"image": pixels},
+        "without the pyramid": pixels,
         "without normalisation": {"optimizer": _sgd(steps)},
         "without the mask": {"region": None},
-        "one view": {"views": 1},
         "shifts alone": {"transforms": (jv.transforms.jitter(8),)},
-        # Other parameterizations, with the optimizers that their authors use.
+        "pixels, blurred every 4 steps": pixels
+        | {"optimizer": optax.chain(_sgd(steps, jv.normalize_gradient()), jv.blur_every(4, 0.5))},
+        "pixels, gradient by octave": pixels
+        | {"optimizer": _sgd(steps, octaves, jv.normalize_gradient())},
+    }
+    # Each with the optimizer that its authors use.
+    parameterizations: dict[str, dict[str, Any]] = {
+        "Laplacian pyramid": {},
+        "pixels": pixels,
         "Gaussian pyramid": {"image": images.gaussian_pyramid(SIZE)},
         "Fourier": {"image": images.fourier(SIZE), "optimizer": optax.adam(0.05)},
         "CPPN": {"image": images.cppn(SIZE), "optimizer": optax.adam(0.005)},
         "MACO": {"image": images.maco(SIZE), "optimizer": optax.nadam(1.0)},
-        # Regularisers.
+    }
+    regularisers: dict[str, dict[str, Any]] = {
+        "none": {},
         "total variation": {"regularizers": (penalties.total_variation(1.0),)},
         "alpha-norm": {"regularizers": (penalties.alpha_norm(1.0),)},
-        "pixels, blurred every 4 steps": {
-            "image": pixels,
-            "optimizer": optax.chain(_sgd(steps, unit), jv.blur_every(4, 0.5)),
-        },
-        "pixels, gradient by octave": {"image": pixels, "optimizer": _sgd(steps, octaves, unit)},
     }
+    grid = {
+        f"{image}, {regulariser}": own | penalty
+        for image, own in parameterizations.items()
+        for regulariser, penalty in regularisers.items()
+    }
+    return alone | grid
 
 
 SETTINGS = tuple(settings_of(1))
@@ -83,17 +92,21 @@ class Quality(NamedTuple):
     seeds: int
     classes: int  # of ten, that the judge recognises in more than half of the pictures
     recognised: float  # the share of pictures that the judge takes for their class
+    by_another: float  # the share that a second judge takes for their class
     probability: float  # of the class, by the judge
     activation: float  # the logit over the largest logit of that class among real images
     octaves: tuple[float, ...]  # shares of energy, finest first
-    neurons: float  # how far pictures of channels are from real images, over how far real ones are
+    # How far pictures of channels are from real images, over how far real ones are.
+    neurons: float | None
 
 
 def run(
     nets: tuple[str, ...] = NETS,
     settings: tuple[str, ...] = SETTINGS,
     seeds: int = 3,
-    steps: int = 128,
+    steps: int = 192,
+    views: int = 4,
+    neurons: bool = True,
     real: int = 2000,
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE.json")] = None,
     sheet: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png")] = None,
@@ -101,10 +114,12 @@ def run(
     """Makes pictures of the ten classes and of ten channels with every setting, and judges them.
 
     Args:
-      nets: shapes nets; their judges are the same nets trained from seed 1.
+      nets: shapes nets; their judges are the same nets trained from seeds 1 and 2.
       settings: names of settings, see the table.
       seeds: how many pictures of each class.
       steps: of each ascent.
+      views: how many times an image is looked at in a step.
+      neurons: whether to draw channels too.
       real: how many fresh images of the shapes set stand for real ones.
       out: where to write the figures, with the device and the versions.
       sheet: where to write the pictures of the first net and seed.
@@ -116,21 +131,28 @@ def run(
     pictures: list[list[np.ndarray]] = []
     for net in nets:
         card = ports.card(net)
-        model, judge = ports.load(net, weights="shapes"), ports.load(net, weights="shapes-1")
+        model = ports.load(net, weights="shapes")
+        judge, another = (ports.load(net, weights=f"shapes-{seed}") for seed in (1, 2))
         strongest = in_batches(_output, model, card.normalize(shown)).max(0)
         # What the judge's last layer with positions has of images, averaged over these.
         known, fresh = (in_batches(_seen, judge, card.normalize(x)) for x in (shown, others))
         typical = np.median(_nearest(fresh, known))
         for name in settings:
             console.print(f"{net}: {name} ...", style="dim")
-            drawn = _classes(model, card, name, seeds, steps)
+            drawn = _classes(model, card, name, seeds, steps, views)
             logits = in_batches(_output, model, card.normalize(drawn))
-            judged = np.asarray(jax.nn.softmax(in_batches(_output, judge, card.normalize(drawn))))
+            judged, again = (
+                np.asarray(jax.nn.softmax(in_batches(_output, one, card.normalize(drawn))))
+                for one in (judge, another)
+            )
             label = np.tile(np.arange(CLASSES), seeds)
             own = np.arange(len(label)), label
             hit = judged.argmax(1) == label
-            channels = _channels(model, card, name, steps)
-            seen = in_batches(_seen, judge, card.normalize(channels))
+            unlike = None
+            if neurons:
+                channels = _channels(model, card, name, steps)
+                seen = in_batches(_seen, judge, card.normalize(channels))
+                unlike = float(np.median(_nearest(seen, known)) / typical)
             rows.append(
                 Quality(
                     net,
@@ -138,15 +160,17 @@ def run(
                     seeds,
                     int((hit.reshape(seeds, CLASSES).mean(0) > 0.5).sum()),
                     float(hit.mean()),
+                    float((again.argmax(1) == label).mean()),
                     float(judged[own].mean()),
                     float((logits[own] / strongest[label]).mean()),
                     tuple(_energy(drawn).tolist()),
-                    float(np.median(_nearest(seen, known)) / typical),
+                    unlike,
                 )
             )
             if net == nets[0]:
                 pictures.append([_bytes(image) for image in drawn[:CLASSES]])
-            keep(out, {"seeds": seeds, "steps": steps, "rows": [row._asdict() for row in rows]})
+            budget = {"seeds": seeds, "steps": steps, "views": views}
+            keep(out, budget | {"rows": [row._asdict() for row in rows]})
     console.print(_table(rows))
     if sheet is not None:
         names = ports.card(nets[0]).categories
@@ -155,12 +179,13 @@ def run(
         print(f"wrote {sheet}")
 
 
-def _classes(model: Any, card: Any, setting: str, seeds: int, steps: int) -> jax.Array:
+def _classes(model: Any, card: Any, setting: str, seeds: int, steps: int, views: int) -> jax.Array:
     """Pictures of all classes, seed by seed."""
     which = jnp.tile(jnp.arange(CLASSES), seeds)
     # What speaks for the class, and for no other one.
     goal = jv.objectives.logit(which) + jv.objectives.log_probability(which)
-    return _drawn(model, card, goal, steps, {"region": CAM} | settings_of(steps)[setting])
+    own = {"region": CAM, "views": views} | settings_of(steps)[setting]
+    return _drawn(model, card, goal, steps, own)
 
 
 def _channels(model: Any, card: Any, setting: str, steps: int) -> jax.Array:
@@ -175,7 +200,6 @@ def _drawn(model, card, goal, steps: int, own: dict[str, Any]) -> jax.Array:
         "image": jv.images.laplacian_pyramid(SIZE),
         "optimizer": _sgd(steps, jv.normalize_gradient()),
         "transforms": TRANSFORMS,
-        "views": VIEWS,
     } | own
     key = jax.random.key(0)
     return jv.maximize(
@@ -216,7 +240,15 @@ def _bytes(image: jax.Array) -> np.ndarray:
 
 def _table(rows: list[Quality]) -> Table:
     table = Table(
-        "net", "setting", "classes", "pictures", "probability", "activation", "octaves", "neurons"
+        "net",
+        "setting",
+        "classes",
+        "pictures",
+        "by another",
+        "probability",
+        "activation",
+        "octaves",
+        "neurons",
     )
     for row in rows:
         table.add_row(
@@ -224,10 +256,11 @@ def _table(rows: list[Quality]) -> Table:
             row.setting,
             f"{row.classes} of {CLASSES}",
             f"{row.recognised:.0%}",
+            f"{row.by_another:.0%}",
             f"{row.probability:.2f}",
             f"{row.activation:.2f}",
             " ".join(f"{share:.0%}" for share in row.octaves),
-            f"{row.neurons:.2f}",
+            "" if row.neurons is None else f"{row.neurons:.2f}",
         )
     return table
 
