@@ -88,12 +88,10 @@ def layers_of(
     for number in named:
         if number not in layers:
             raise ValueError(
-                f"a variant changes layers {min(layers)} to {max(layers)}, and there is no {number}."
+                f"a variant changes layers {min(layers)} to {max(layers)}, and {number} is none."
             )
         if named.count(number) > 1:
-            raise ValueError(
-                f"a variant changes a layer once, and {variant} changes {number} twice."
-            )
+            raise ValueError(f"a variant changes a layer once, and layer {number} twice here.")
     for number, width in variant.width:
         if width < 1:
             raise ValueError(f"a layer has a width of at least 1, and {number} would have {width}.")
@@ -153,7 +151,7 @@ class VariantNet(nnx.Module):
                 side //= 2 if spec.pooled else 1
                 if side < 1:
                     raise ValueError(
-                        f"layer {number} has nothing left to pool: give larger images."
+                        f"layer {number} has nothing left to pool; give a larger size."
                     )
             setattr(self, f"layer{number}", layer)
         self.logits = nnx.Linear(flat or side * side * channels, classes, rngs=rngs)
