@@ -83,7 +83,7 @@ def clip_filter_rms(limit: float = 0.1) -> optax.GradientTransformation:
         rms = jnp.sqrt(jnp.mean(moved**2, (0, 1, 2), keepdims=True))
         return jnp.where(rms > limit, moved * (limit / jnp.maximum(rms, limit)) - weight, change)
 
-    def update(updates: Any, state: optax.EmptyState, params: Any = None) -> Any:
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         if params is None:
             raise ValueError("clip_filter_rms needs the weights: update(change, state, weights).")
         return jax.tree.map(clipped, updates, params), state
