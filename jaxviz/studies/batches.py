@@ -12,7 +12,31 @@ import numpy as np
 
 from jaxviz.transform.memory import budget, live_bytes, with_scratch
 
-__all__ = ["in_batches"]
+__all__ = ["at_once", "in_batches"]
+
+
+def at_once(f: Callable, model: Any, example: Any, *, memory: int | None = None) -> int:
+    """How many images `f(model, arrays)` may have at one time.
+
+    Args:
+      f: a function of the model and of arrays with a common first axis.
+      model: a callable pytree.
+      example: the arrays for one image, or `jax.ShapeDtypeStruct`s of them.
+      memory: bytes for a batch's activations; by default half of the device's memory, 256 MiB on a
+        CPU.
+
+    Returns:
+      A number, at least 1.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxviz.studies.batches import at_once
+      >>> at_once(lambda model, x: model(x), jnp.sin, jnp.zeros((1, 1000)), memory=80_000)
+      10
+    """
+    program = jax.make_jaxpr(lambda arrays: f(model, arrays))(example)
+    available = budget() if memory is None else memory
+    return max(available // with_scratch(live_bytes(program)), 1)
 
 
 def in_batches(f: Callable, model: Any, arrays: Any, *, memory: int | None = None) -> Any:
@@ -38,8 +62,7 @@ def in_batches(f: Callable, model: Any, arrays: Any, *, memory: int | None = Non
     """
     count = len(jax.tree.leaves(arrays)[0])
     example = jax.tree.map(lambda leaf: leaf[:1], arrays)
-    each = with_scratch(live_bytes(jax.make_jaxpr(lambda arrays: f(model, arrays))(example)))
-    most = max((budget() if memory is None else memory) // each, 1)
+    most = at_once(f, model, example, memory=memory)
     size = math.ceil(count / math.ceil(count / most))
     found = []
     for start in range(0, count, size):
