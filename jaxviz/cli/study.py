@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jaxviz.cli import study_reconstruction, study_skips
+from jaxviz.cli import study_evolution, study_reconstruction, study_skips, study_strongest
 
 __all__ = ["STUDIES", "study"]
 
 STUDIES: dict[str, Callable[..., None]] = {
+    "evolution": study_evolution.evolution,
     "reconstruction": study_reconstruction.reconstruction,
     "skips": study_skips.skips,
+    "strongest": study_strongest.strongest,
 }
 """The commands of the group, by name."""
 

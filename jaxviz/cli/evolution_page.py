@@ -1,0 +1,236 @@
+"""What `jaxviz study evolution` shows: when layers settle, and their features epoch by epoch."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from jaxviz import report, studies
+from jaxviz.cli.inputs import Port
+from jaxviz.cli.unit_tiles import Tiles, block
+from jaxviz.studies import Strongest
+from jaxviz.transform import ReceptiveFields
+
+__all__ = ["Layer", "Study", "finding", "numbers", "page", "table"]
+
+SHARE = 0.95
+
+
+class Layer(NamedTuple):
+    """A layer from epoch to epoch.
+
+    Attributes:
+      name: the layer's.
+      channels: which of its channels are shown.
+      similarity: its linear CKA with the end, at each epoch.
+      strongest: the strongest activation of each of its channels, at each epoch.
+      tiles: of the shown channels, at each epoch but 0.
+      fields: the receptive fields.
+    """
+
+    name: str
+    channels: list[int]
+    similarity: list[float]
+    strongest: list[Strongest]
+    tiles: list[Tiles]
+    fields: ReceptiveFields
+
+    def jumps(self) -> Float[np.ndarray, " steps"]:
+        """The share of all channels whose strongest image is another one at the next epoch."""
+        images = np.stack([best.image[:, 0] for best in self.strongest])
+        return (images[1:] != images[:-1]).mean(1)
+
+
+class Study(NamedTuple):
+    """All that the study found.
+
+    Attributes:
+      port: the network.
+      layers: from the bottom to the top.
+      epochs: those that were looked at.
+      words: what the images are.
+    """
+
+    port: Port
+    layers: list[Layer]
+    epochs: list[int]
+    words: str
+
+    def settled(self) -> list[float]:
+        """The epoch from which on each layer stays near its final state."""
+        return [
+            studies.settled(self.epochs, layer.similarity, share=SHARE) for layer in self.layers
+        ]
+
+    def in_order(self) -> tuple[int, int]:
+        """Of how many pairs of layers the lower one settles earlier, and of how many later."""
+        pairs = list(itertools.combinations(self.settled(), 2))
+        return sum(low < high for low, high in pairs), sum(low > high for low, high in pairs)
+
+
+def finding(study: Study) -> str:
+    """Whether lower layers settle earlier than upper ones, in a sentence."""
+    earlier, later = study.in_order()
+    pairs = len(study.layers) * (len(study.layers) - 1) // 2
+    return (
+        f"The lower layer settles earlier than the upper one in {earlier} of {pairs} pairs of "
+        f"layers, and later in {later}."
+    )
+
+
+def page(study: Study, *, footer: str) -> report.Page:
+    """The page: the curves, the features of each layer, the changes of images.
+
+    Args:
+      study: what was found.
+      footer: the page's last line.
+
+    Returns:
+      What `jaxviz.report.write_run` takes.
+    """
+    return report.Page(
+        f"How the features of {study.port.name} come about",
+        [_settling(study), *(_features(study, layer) for layer in study.layers), _jumps(study)],
+        lead="A network at several epochs of its training: how near each layer is to its final "
+        "state, and what excites its channels most.",
+        facts=[
+            ("Model", study.port.name),
+            ("Epochs", ", ".join(map(str, study.epochs))),
+            ("Images", study.words),
+        ],
+        footer=footer,
+    )
+
+
+def _settling(study: Study) -> report.Section:
+    ticks = [str(epoch) for epoch in study.epochs]
+    chart = report.line_chart(
+        range(len(ticks)),
+        {layer.name: layer.similarity for layer in study.layers},
+        ticks=ticks,
+        across="epoch",
+        up="linear CKA with the last epoch",
+        title="How near each layer is to its final state",
+    )
+    alt = "Similarity of each layer with its final state, by epoch"
+    rows = [
+        [layer.name, f"{epoch:.1f}", *(f"{value:.3f}" for value in layer.similarity)]
+        for layer, epoch in zip(study.layers, study.settled(), strict=True)
+    ]
+    columns = ["layer", f"from {SHARE:.0%} on", *(f"epoch {tick}" for tick in ticks)]
+    return report.Section(
+        "When layers settle",
+        [
+            report.Gallery(
+                [report.Figure([report.Picture("similarity", chart, alt)], "Similarity")], size=560
+            ),
+            report.Table(columns, rows, caption="Linear CKA with the last epoch"),
+        ],
+        [
+            f"{finding(study)} A layer has settled from the epoch on where its similarity stays "
+            f"at {SHARE:.0%} of its final value or above, between two epochs by a straight line.",
+            "Linear CKA (Kornblith et al. 2019) compares a layer's values at all places of all "
+            "images with those of the last epoch: 1 means equal but for a rotation and a scale. "
+            "It says when a layer is near where this run ends, and nothing of other runs.",
+        ],
+    )
+
+
+def _features(study: Study, layer: Layer) -> report.Section:
+    shown = [epoch for epoch in study.epochs if epoch]
+    tall = [
+        [
+            block(tiles.projection[i : i + 1], tiles.patch[i : i + 1], across=1)
+            for tiles in layer.tiles
+        ]
+        for i in range(len(layer.channels))
+    ]
+    side = max(layer.fields.height, layer.fields.width)
+    title = f"{layer.name}, receptive field of {side} px"
+    sheet = report.sheet(
+        tall,
+        rows=[f"channel {channel}" for channel in layer.channels],
+        columns=[f"epoch {epoch}" for epoch in shown],
+        title=title,
+    )
+    alt = f"Strongest activations of {len(layer.channels)} channels of {layer.name} by epoch"
+    name = f"layer-{report.file_stem(layer.name)}"
+    figure = report.Figure([report.Picture(name, sheet, alt)], layer.name)
+    return report.Section(
+        title,
+        [report.Gallery([figure], size=1000)],
+        [
+            "Each channel's strongest activation over all images, projected back by a deconvnet of "
+            "that epoch, and beside it the patch that the unit sees. Each projection has a scale "
+            "of its own."
+        ],
+    )
+
+
+def _jumps(study: Study) -> report.Section:
+    steps = [f"{one} to {other}" for one, other in itertools.pairwise(study.epochs)]
+    rows = [
+        [layer.name, *(f"{100 * share:.0f}%" for share in layer.jumps())] for layer in study.layers
+    ]
+    return report.Section(
+        "Jumps",
+        [report.Table(["layer", *steps], rows, caption="Channels with another strongest image")],
+        [
+            "A feature that jumps has found another image that excites it more: the share of a "
+            "layer's channels whose strongest activation is in another image at the next epoch."
+        ],
+    )
+
+
+def table(study: Study) -> report.Table:
+    """The similarity of each layer at each epoch, for a CSV file.
+
+    Args:
+      study: what was found.
+
+    Returns:
+      A long table.
+    """
+    rows = [
+        [layer.name, epoch, value]
+        for layer in study.layers
+        for epoch, value in zip(study.epochs, layer.similarity, strict=True)
+    ]
+    return report.Table(["layer", "epoch", "similarity"], rows)
+
+
+def numbers(study: Study) -> dict[str, Any]:
+    """What `numbers.json` holds.
+
+    Args:
+      study: what was found.
+
+    Returns:
+      Nested dictionaries of numbers and words.
+    """
+    earlier, later = study.in_order()
+    return {
+        "model": study.port.name,
+        "images": study.words,
+        "epochs": study.epochs,
+        "share": SHARE,
+        "pairs_of_layers": {"lower_earlier": earlier, "lower_later": later},
+        "layers": {
+            layer.name: {
+                "settled": epoch,
+                "similarity": layer.similarity,
+                "jumps": layer.jumps(),
+                "channels": {
+                    channel: {
+                        "activation": [float(best.value[channel, 0]) for best in layer.strongest],
+                        "image": [int(best.image[channel, 0]) for best in layer.strongest],
+                    }
+                    for channel in layer.channels
+                },
+            }
+            for layer, epoch in zip(study.layers, study.settled(), strict=True)
+        },
+    }
