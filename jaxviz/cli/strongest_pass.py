@@ -116,8 +116,8 @@ def looked_through(
     def note(index: int, error: Exception) -> None:
         faults[index] = f"{images.names[index]}: {error}"
 
-    places = places_of_batch(port, layers, len(images))
     left = range(now.done, len(images))
+    places = places_of_batch(port, layers, len(images)) if left else 1
     batches = data.batches(
         images,
         places,
