@@ -16,8 +16,8 @@ __all__ = ["SHAPES_COUNT", "open_images"]
 SHAPES_COUNT = 1000
 """How many pictures `shapes` stands for."""
 
-# A TFDS name may have a configuration and a version, as `imagenet_v2/matched-frequency:3.0.0`, and a
-# split a part, as `train[:80%]`.
+# A TFDS name may have a configuration and a version, as `imagenet_v2/topimages:3.0.0`, and a split
+# a part, as `train[:80%]`.
 _TFDS = re.compile(r"tfds:(?P<name>[\w/.-]+(:\d+\.\d+\.\d+)?)(:(?P<split>[A-Za-z_].*))?")
 
 

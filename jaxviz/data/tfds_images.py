@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,8 @@ from jaxtyping import Float, Int
 from jaxviz.data.image_set import Skipped
 
 __all__ = ["TfdsImages", "tfds_images"]
+
+_ANY_SET = "**/*.*.*/features.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,5 +86,55 @@ def tfds_images(
       FileNotFoundError: the set is not prepared there.
       ValueError: it has no such split, is no set of images with labels, or is not kept as
         ArrayRecord files.
+
+    Example:
+      >>> tfds_images("mnist", split="test", data_dir="nowhere")
+      Traceback (most recent call last):
+      FileNotFoundError: There is no prepared set mnist in nowhere; it has none.
     """
-    raise NotImplementedError("sets of TensorFlow Datasets cannot be read yet")
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError:
+        raise ImportError(
+            "sets of TensorFlow Datasets need tensorflow-datasets, which is not installed; "
+            "`pip install 'jaxviz[data]'` brings it."
+        ) from None
+    root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    builder = tfds.builder_from_directory(_prepared(root, name))
+    info = builder.info
+    features = info.features
+    if not (
+        isinstance(features, tfds.features.FeaturesDict)
+        and isinstance(features.get("image"), tfds.features.Image)
+        and isinstance(features.get("label"), tfds.features.ClassLabel)
+    ):
+        raise ValueError(
+            f"{info.full_name} must have a feature `image`, an image, and `label`, a class; "
+            f"it has {', '.join(features)}."
+        )
+    if info.file_format is not tfds.core.FileFormat.ARRAY_RECORD:
+        raise ValueError(
+            f"{info.full_name} is kept as {info.file_format.value}, and can be read at random as "
+            'array_record only; prepare it with file_format="array_record".'
+        )
+    if re.split(r"[\[+]", split)[0] not in info.splits:
+        raise ValueError(f"{info.full_name} has the splits {', '.join(info.splits)}, not {split}.")
+    undecoded = {"image": tfds.decode.SkipDecoding()}
+    return TfdsImages(
+        info.full_name,
+        split,
+        builder.as_data_source(split=split),
+        tuple(features["label"].names),
+        builder.as_data_source(split=split, decoders=undecoded),
+    )
+
+
+def _prepared(root: Path, name: str) -> Path:
+    """The folder of a set: of several versions, the newest."""
+    base, _, version = name.partition(":")
+    found = [file.parent for file in (root / base).glob(f"{version or '*.*.*'}/features.json")]
+    if not found:
+        there = sorted(str(file.parents[1].relative_to(root)) for file in root.glob(_ANY_SET))
+        listed = f"it has {', '.join(dict.fromkeys(there))}" if there else "it has none"
+        raise FileNotFoundError(f"There is no prepared set {name} in {root}; {listed}.")
+    return max(found, key=lambda folder: [int(part) for part in folder.name.split(".")])

@@ -1,5 +1,12 @@
 """The experiments of the papers: from a model and images to numbers, and what they say."""
 
+# Layers taken out
+from jaxviz.studies.ablation import VARIANTS as VARIANTS
+from jaxviz.studies.ablation import Ablated as Ablated
+from jaxviz.studies.ablation import ablation as ablation
+from jaxviz.studies.ablation import depth_claim as depth_claim
+
+# Many images
 from jaxviz.studies.batches import at_once as at_once
 from jaxviz.studies.batches import in_batches as in_batches
 
@@ -53,3 +60,9 @@ from jaxviz.studies.strongest import none_seen as none_seen
 from jaxviz.studies.strongest import seen as seen
 from jaxviz.studies.strongest import strongest as strongest
 from jaxviz.studies.strongest import unit_projections as unit_projections
+
+# Networks of numbered layers
+from jaxviz.studies.variant_net import LayerSpec as LayerSpec
+from jaxviz.studies.variant_net import Variant as Variant
+from jaxviz.studies.variant_net import VariantNet as VariantNet
+from jaxviz.studies.variant_net import layers_of as layers_of
