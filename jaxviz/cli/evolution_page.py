@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from jaxviz.cli.unit_tiles import Tiles, block
 from jaxviz.studies import Strongest
 from jaxviz.transform import ReceptiveFields
 
-__all__ = ["Layer", "Study", "finding", "numbers", "page", "table"]
+__all__ = ["Layer", "Study", "finding", "in_order", "numbers", "page", "table"]
 
 SHARE = 0.95
 
@@ -65,15 +66,31 @@ class Study(NamedTuple):
             studies.settled(self.epochs, layer.similarity, share=SHARE) for layer in self.layers
         ]
 
-    def in_order(self) -> tuple[int, int]:
-        """Of how many pairs of layers the lower one settles earlier, and of how many later."""
-        pairs = list(itertools.combinations(self.settled(), 2))
-        return sum(low < high for low, high in pairs), sum(low > high for low, high in pairs)
+    def on_the_way(self) -> list[float]:
+        """The same of the way from the first of the epochs, at which a layer may be near already.
+
+        A layer that is where it ends from the first has no way to go, and is there at once.
+        """
+        ways = [
+            np.maximum(np.array(layer.similarity) - layer.similarity[0], 0) for layer in self.layers
+        ]
+        return [studies.settled(self.epochs, way.tolist(), share=SHARE) for way in ways]
+
+
+def in_order(epochs: Sequence[float]) -> tuple[int, int]:
+    """In how many pairs of layers the lower one comes earlier, and in how many later.
+
+    Example:
+      >>> in_order([2.0, 5.0, 4.0])
+      (2, 1)
+    """
+    pairs = list(itertools.combinations(epochs, 2))
+    return sum(low < high for low, high in pairs), sum(low > high for low, high in pairs)
 
 
 def finding(study: Study) -> str:
     """Whether lower layers settle earlier than upper ones, in a sentence."""
-    earlier, later = study.in_order()
+    earlier, later = in_order(study.settled())
     pairs = len(study.layers) * (len(study.layers) - 1) // 2
     return (
         f"The lower layer settles earlier than the upper one in {earlier} of {pairs} pairs of "
@@ -116,11 +133,14 @@ def _settling(study: Study) -> report.Section:
         title="How near each layer is to its final state",
     )
     alt = "Similarity of each layer with its final state, by epoch"
+    found = zip(study.layers, study.settled(), study.on_the_way(), strict=True)
     rows = [
-        [layer.name, f"{epoch:.1f}", *(f"{value:.3f}" for value in layer.similarity)]
-        for layer, epoch in zip(study.layers, study.settled(), strict=True)
+        [layer.name, f"{near:.1f}", f"{way:.1f}", *(f"{one:.3f}" for one in layer.similarity)]
+        for layer, near, way in found
     ]
-    columns = ["layer", f"from {SHARE:.0%} on", *(f"epoch {tick}" for tick in ticks)]
+    columns = ["layer", f"{SHARE:.0%} of the end", f"{SHARE:.0%} of the way"]
+    columns += [f"epoch {tick}" for tick in ticks]
+    earlier, later = in_order(study.on_the_way())
     return report.Section(
         "When layers settle",
         [
@@ -132,9 +152,13 @@ def _settling(study: Study) -> report.Section:
         [
             f"{finding(study)} A layer has settled from the epoch on where its similarity stays "
             f"at {SHARE:.0%} of its final value or above, between two epochs by a straight line.",
+            f"A layer may be near its end before it has learnt anything. Of the way from epoch "
+            f"{study.epochs[0]} to the end, the lower layer of a pair has gone {SHARE:.0%} earlier "
+            f"in {earlier} pairs, and later in {later}.",
             "Linear CKA (Kornblith et al. 2019) compares a layer's values at all places of all "
             "images with those of the last epoch: 1 means equal but for a rotation and a scale. "
-            "It says when a layer is near where this run ends, and nothing of other runs.",
+            "It says when a layer is near where this run ends, and nothing of other runs; and a "
+            "learning rate that falls to zero makes all layers settle before the end.",
         ],
     )
 
@@ -211,16 +235,20 @@ def numbers(study: Study) -> dict[str, Any]:
     Returns:
       Nested dictionaries of numbers and words.
     """
-    earlier, later = study.in_order()
+    near, way = study.settled(), study.on_the_way()
     return {
         "model": study.port.name,
         "images": study.words,
         "epochs": study.epochs,
         "share": SHARE,
-        "pairs_of_layers": {"lower_earlier": earlier, "lower_later": later},
+        "pairs_of_layers": {
+            name: dict(zip(("lower_earlier", "lower_later"), in_order(epochs), strict=True))
+            for name, epochs in (("of_the_end", near), ("of_the_way", way))
+        },
         "layers": {
             layer.name: {
-                "settled": epoch,
+                "settled": near[i],
+                "settled_on_the_way": way[i],
                 "similarity": layer.similarity,
                 "jumps": layer.jumps(),
                 "channels": {
@@ -231,6 +259,6 @@ def numbers(study: Study) -> dict[str, Any]:
                     for channel in layer.channels
                 },
             }
-            for layer, epoch in zip(study.layers, study.settled(), strict=True)
+            for i, layer in enumerate(study.layers)
         },
     }

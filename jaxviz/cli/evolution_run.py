@@ -17,7 +17,15 @@ from jaxviz.cli.mistakes import Mistake
 from jaxviz.cli.progress import progress
 from jaxviz.studies import Evolved, Strongest
 
-__all__ = ["checkpoints_in", "epochs_of", "keep", "kept", "restored", "trained"]
+__all__ = [
+    "checkpoints_in",
+    "epochs_of",
+    "keep",
+    "kept",
+    "restored",
+    "trained",
+    "untrained",
+]
 
 EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)
 """Those of Zeiler & Fergus' figure."""
@@ -92,22 +100,47 @@ def epochs_of(run: Path) -> list[int]:
     return [epoch for epoch in there if epoch in (0, *EPOCHS, there[-1])]
 
 
-def restored(port: Port, run: Path, epoch: int) -> Any:
-    """The network after an epoch.
+def untrained(port: Port, run: Path) -> Any:
+    """A network of the shapes of the run's, for `restored`: it may tell other classes apart.
 
     Raises:
-      Mistake: the checkpoints are of another one.
+      FileNotFoundError: there are no checkpoints.
     """
     from flax import nnx
 
     import ports
     from jaxviz import training
 
+    # The last bias has an entry for each class.
+    leaves = jax.tree_util.tree_leaves_with_path(nnx.to_pure_dict(nnx.state(port.model)))
+    paths = [
+        jax.tree_util.keystr(path, simple=True, separator=".")
+        for path, leaf in leaves
+        if leaf.shape == (port.classes,)
+    ]
+    saved = training.shapes_saved(run)
+    count = saved.get(paths[-1], [port.classes])[0]
+    return ports.new(port.name, rngs=nnx.Rngs(0), num_classes=count)
+
+
+def restored(like: Any, run: Path, epoch: int, *, name: str) -> Any:
+    """The network after an epoch.
+
+    Args:
+      like: one of the same shapes, as `untrained` makes it.
+      run: the checkpoints.
+      epoch: which.
+      name: the network's.
+
+    Raises:
+      Mistake: the checkpoints are of another network.
+    """
+    from jaxviz import training
+
     try:
-        like = ports.new(port.name, rngs=nnx.Rngs(0))
         return training.restore(like, run, epoch=epoch)
     except training.OtherModel as other:
-        raise Mistake(f"{run} holds a run of another --model than {port.name}") from other
+        raise Mistake(f"{run} holds a run of another --model than {name}") from other
 
 
 def keep(folder: Path, epoch: int, found: Evolved, *, options: Mapping[str, str]) -> None:

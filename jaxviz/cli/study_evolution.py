@@ -79,7 +79,8 @@ def evolution(
     else:
         run = evolution_run.checkpoints_in(checkpoints)
     epochs = evolution_run.epochs_of(run)
-    final = evolution_run.restored(port, run, epochs[-1])
+    like = evolution_run.untrained(port, run)
+    final = evolution_run.restored(like, run, epochs[-1], name=model)
     folder = Path(out) / "epochs"
     options = {
         "MODEL": port.name,
@@ -94,7 +95,11 @@ def evolution(
     with progress(len(epochs) + 1) as step:
         for epoch in epochs:
             step(f"epoch {epoch} of {epochs[-1]}")
-            now = final if epoch == epochs[-1] else evolution_run.restored(port, run, epoch)
+            now = (
+                final
+                if epoch == epochs[-1]
+                else evolution_run.restored(like, run, epoch, name=model)
+            )
             one = evolution_run.kept(folder, epoch, names)
             if one is None:
                 one = studies.evolution(now, final, _batches(port, images, names), names)
@@ -134,5 +139,5 @@ def _tiles(
     port: inputs.Port, model: Any, images: sets.ImageSet, layer: Layer, best: Strongest
 ) -> unit_tiles.Tiles:
     channel = np.array(layer.channels)
-    seeds = unit_tiles.Seeds(channel, *(part[channel, 0] for part in best[1:]))
+    seeds = unit_tiles.Seeds(channel, *(np.asarray(part)[channel, 0] for part in best[1:]))
     return unit_tiles.tiles_of(port, model, images, layer.name, seeds, layer.fields, side=TILE)

@@ -132,7 +132,7 @@ def _layer(
     # All seeds of the layer in one row, so that one program does for them.
     which = [(c, k) for c in channels for k in np.flatnonzero(best.image[c] >= 0)]
     channel, rank = np.array(which).T
-    seeds = unit_tiles.Seeds(channel, *(part[channel, rank] for part in best[1:]))
+    seeds = unit_tiles.Seeds(channel, *(np.asarray(part)[channel, rank] for part in best[1:]))
     tiles = unit_tiles.tiles_of(port, port.model, images, name, seeds, fields)
     shown = []
     for c in channels:
@@ -141,7 +141,7 @@ def _layer(
         shown.append(
             Channel(
                 c,
-                best.value[c][best.image[c] >= 0],
+                np.asarray(best.value[c][best.image[c] >= 0]),
                 tiles.label[own],
                 tiles.projection[own],
                 tiles.patch[own],

@@ -66,23 +66,23 @@ def comoments(
     References:
       Chan, Golub, LeVeque, Algorithms for computing the sample variance, 1983.
     """
-    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    if x.ndim != 2 or y.ndim != 2 or len(x) != len(y) or not len(x):
+    a, b = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    if a.ndim != 2 or b.ndim != 2 or len(a) != len(b) or not len(a):
         raise ValueError(
-            f"comoments needs (examples, features) twice, of the same examples, got {x.shape} and "
-            f"{y.shape}."
+            f"comoments needs (examples, features) twice, of the same examples, got {a.shape} and "
+            f"{b.shape}."
         )
-    mean_x, mean_y = x.mean(0), y.mean(0)
-    x, y = x - mean_x, y - mean_y
-    now = Comoments(len(x), mean_x, mean_y, x.T @ x, x.T @ y, y.T @ y)
+    mean_a, mean_b = a.mean(0), b.mean(0)
+    a, b = a - mean_a, b - mean_b
+    now = Comoments(len(a), mean_a, mean_b, a.T @ a, a.T @ b, b.T @ b)
     if before is None:
         return now
     count = before.count + now.count
     shift_x, shift_y = now.x - before.x, now.y - before.y
     weight = before.count * now.count / count
 
-    def summed(one: np.ndarray, other: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return one + other + weight * np.outer(a, b)
+    def summed(one: np.ndarray, other: np.ndarray, *shifts: np.ndarray) -> np.ndarray:
+        return one + other + weight * np.outer(*shifts)
 
     return Comoments(
         count,
@@ -207,7 +207,8 @@ def settled(epochs: Sequence[float], similarity: Sequence[float], *, share: floa
       the first epoch, if it is there from the beginning.
 
     Raises:
-      ValueError: the two are not equally long, or empty, or the epochs do not rise.
+      ValueError: the two are not equally long, or empty, the epochs do not rise, or the final
+        value is negative.
 
     Example:
       >>> from jaxviz.studies import settled
@@ -215,10 +216,11 @@ def settled(epochs: Sequence[float], similarity: Sequence[float], *, share: floa
       3.5
     """
     at, values = np.asarray(epochs, float), np.asarray(similarity, float)
-    if at.shape != values.shape or at.ndim != 1 or not len(at) or (np.diff(at) <= 0).any():
+    rising = at.ndim == 1 and len(at) and (np.diff(at) > 0).all()
+    if at.shape != values.shape or not rising or not values[-1] >= 0:
         raise ValueError(
-            f"settled needs a value for each of some rising epochs, got {list(epochs)} and "
-            f"{len(values)} values."
+            "settled needs a value for each of some rising epochs, the last not negative, got "
+            f"{list(epochs)} and {values.tolist()}."
         )
     goal = share * values[-1]
     below = np.flatnonzero(values < goal)

@@ -46,10 +46,10 @@ class Strongest(NamedTuple):
       col: likewise. Of equal activations in an image the first is taken, in reading order.
     """
 
-    value: Float[Array, "c k"]
-    image: Int[Array, "c k"]
-    row: Int[Array, "c k"]
-    col: Int[Array, "c k"]
+    value: Float[Array | np.ndarray, "c k"]
+    image: Int[Array | np.ndarray, "c k"]
+    row: Int[Array | np.ndarray, "c k"]
+    col: Int[Array | np.ndarray, "c k"]
 
 
 def none_seen(
@@ -140,7 +140,7 @@ def _merged(best: Strongest, values: Float[Array, "n h w c"], index: Array) -> S
     # Of equal values top_k takes the first: those of the images before.
     value, which = lax.top_k(jnp.concatenate([best.value, peak.T], 1), best.value.shape[1])
 
-    def taken(before: Array, now: Array) -> Array:
+    def taken(before: Any, now: Array) -> Array:
         return jnp.take_along_axis(jnp.concatenate([before, now], 1), which, 1)
 
     numbers = jnp.broadcast_to(index, (c, n))

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Int
 
 from jaxviz.transform.changes import Changed
 from jaxviz.transform.interpret import Rules, called, interpret, opened
-from jaxviz.transform.operands import Operand, Unreachable
+from jaxviz.transform.operands import Operand, Passed
 from jaxviz.transform.propagation import RULES
 from jaxviz.transform.taps import capture, tapped_program
 
@@ -142,9 +142,8 @@ def _rule(equation: core.JaxprEqn, operands: Sequence[Operand], found: Any) -> l
     results = [_operand(variable.aval) for variable in equation.outvars]
     if any(operand.changed is not None for operand in operands):
         rule = RULES.get(equation.primitive.name)
-        passed = rule and rule(equation, operands, [one.original for one in results])
-        known = passed is not None and not isinstance(passed, Unreachable)
-        reached = cast(Any, passed.spans if known else {})
+        passed = rule(equation, operands, [one.original for one in results]) if rule else None
+        reached = cast(Any, passed.spans if isinstance(passed, Passed) else {})
         results = [_operand(one.original, reached) for one in results]
     if equation.primitive.name == "name":
         found[found.numbered(equation.params["name"])] = results[0]

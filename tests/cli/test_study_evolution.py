@@ -49,11 +49,12 @@ def test_page_pictures_and_table(studied):
 def test_numbers_are_those_of_each_checkpoint(studied):
     record = json.loads((studied / "numbers.json").read_text())
     assert record["epochs"] == [0, 1, 2, 3]
-    port = inputs.load_port("shapes-plain", "random")
+    port, run = inputs.load_port("shapes-plain", "random"), studied / "training"
+    like = evolution_run.untrained(port, run)
     images = jv.data.shapes_images(20)
     x = port.card.preprocess([images[i][0] for i in range(20)])
     values = [
-        jv.capture(evolution_run.restored(port, studied / "training", epoch), x, LAYERS)[1]
+        jv.capture(evolution_run.restored(like, run, epoch, name=port.name), x, LAYERS)[1]
         for epoch in record["epochs"]
     ]
     for layer in LAYERS:
@@ -63,6 +64,8 @@ def test_numbers_are_those_of_each_checkpoint(studied):
         # Of batches of another size, whose rounding may differ.
         np.testing.assert_allclose(told["similarity"], similarity, rtol=1e-4)
         assert told["similarity"][-1] == pytest.approx(1, rel=1e-12)
+        way = [max(one - told["similarity"][0], 0) for one in told["similarity"]]
+        assert told["settled_on_the_way"] == studies.settled(record["epochs"], way)
         assert told["settled"] == studies.settled(record["epochs"], told["similarity"])
         peaks = np.stack([np.asarray(one[layer]).max((1, 2)) for one in values])
         np.testing.assert_allclose(
@@ -72,7 +75,7 @@ def test_numbers_are_those_of_each_checkpoint(studied):
         jumps = (np.diff(peaks.argmax(1), axis=0) != 0).mean(1)
         np.testing.assert_allclose(told["jumps"], jumps, atol=1e-12)
     settled = [record["layers"][layer]["settled"] for layer in LAYERS]
-    pairs = record["pairs_of_layers"]
+    pairs = record["pairs_of_layers"]["of_the_end"]
     assert pairs["lower_earlier"] == (settled[0] < settled[1])
     assert pairs["lower_later"] == (settled[0] > settled[1])
 

@@ -126,6 +126,6 @@ def test_when_a_layer_settles(values, expected):
 
 
 def test_settling_needs_rising_epochs():
-    for epochs, values in (([2, 1], [0, 1]), ([1], [0, 1]), ([], [])):
+    for epochs, values in (([2, 1], [0, 1]), ([1], [0, 1]), ([], []), ([1, 2], [0, -1])):
         with pytest.raises(ValueError, match="a value for each of some rising epochs"):
             settled(epochs, values)
