@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from jaxviz import report, studies
 from jaxviz.cli.inputs import Port
@@ -38,6 +38,11 @@ class Layer(NamedTuple):
     strongest: list[Strongest]
     tiles: list[Tiles]
     fields: ReceptiveFields
+
+    @property
+    def side(self) -> int:
+        """Of the receptive field, in pixels."""
+        return max(self.fields.height, self.fields.width)
 
     def jumps(self) -> Float[np.ndarray, " steps"]:
         """The share of all channels whose strongest image is another one at the next epoch."""
@@ -110,7 +115,7 @@ def page(study: Study, *, footer: str) -> report.Page:
     """
     return report.Page(
         f"How the features of {study.port.name} come about",
-        [_settling(study), *(_features(study, layer) for layer in study.layers), _jumps(study)],
+        [_settling(study), _features(study), _jumps(study)],
         lead="A network at several epochs of its training: how near each layer is to its final "
         "state, and what excites its channels most.",
         facts=[
@@ -138,8 +143,7 @@ def _settling(study: Study) -> report.Section:
         [layer.name, f"{near:.1f}", f"{way:.1f}", *(f"{one:.3f}" for one in layer.similarity)]
         for layer, near, way in found
     ]
-    columns = ["layer", f"{SHARE:.0%} of the end", f"{SHARE:.0%} of the way"]
-    columns += [f"epoch {tick}" for tick in ticks]
+    columns = ["layer", f"{SHARE:.0%} of the end at", f"{SHARE:.0%} of the way at", *ticks]
     earlier, later = in_order(study.on_the_way())
     return report.Section(
         "When layers settle",
@@ -147,7 +151,7 @@ def _settling(study: Study) -> report.Section:
             report.Gallery(
                 [report.Figure([report.Picture("similarity", chart, alt)], "Similarity")], size=560
             ),
-            report.Table(columns, rows, caption="Linear CKA with the last epoch"),
+            report.Table(columns, rows, caption="Linear CKA with the last epoch, by epoch"),
         ],
         [
             f"{finding(study)} A layer has settled from the epoch on where its similarity stays "
@@ -163,34 +167,45 @@ def _settling(study: Study) -> report.Section:
     )
 
 
-def _features(study: Study, layer: Layer) -> report.Section:
-    shown = [epoch for epoch in study.epochs if epoch]
-    tall = [
+def _features(study: Study) -> report.Section:
+    figures = [
+        report.Figure(
+            [
+                report.Picture(
+                    f"layer-{report.file_stem(layer.name)}",
+                    _sheet(study, layer),
+                    f"Strongest activations of channels of {layer.name} by epoch",
+                )
+            ],
+            layer.name,
+            f"projections left, patches of up to {layer.side} px right",
+        )
+        for layer in study.layers
+    ]
+    return report.Section(
+        "Features, epoch by epoch",
+        [report.Gallery(figures, size=1000)],
+        [
+            "Each channel's strongest activation over all images, projected back by a deconvnet of "
+            "that epoch, and beside it the patch that the unit sees. Each projection has a scale "
+            "of its own; grey is zero."
+        ],
+    )
+
+
+def _sheet(study: Study, layer: Layer) -> UInt8[np.ndarray, "h w 3"]:
+    pictures = [
         [
             block(tiles.projection[i : i + 1], tiles.patch[i : i + 1], across=1)
             for tiles in layer.tiles
         ]
         for i in range(len(layer.channels))
     ]
-    side = max(layer.fields.height, layer.fields.width)
-    title = f"{layer.name}, receptive field of {side} px"
-    sheet = report.sheet(
-        tall,
+    return report.sheet(
+        pictures,
         rows=[f"channel {channel}" for channel in layer.channels],
-        columns=[f"epoch {epoch}" for epoch in shown],
-        title=title,
-    )
-    alt = f"Strongest activations of {len(layer.channels)} channels of {layer.name} by epoch"
-    name = f"layer-{report.file_stem(layer.name)}"
-    figure = report.Figure([report.Picture(name, sheet, alt)], layer.name)
-    return report.Section(
-        title,
-        [report.Gallery([figure], size=1000)],
-        [
-            "Each channel's strongest activation over all images, projected back by a deconvnet of "
-            "that epoch, and beside it the patch that the unit sees. Each projection has a scale "
-            "of its own."
-        ],
+        columns=[f"epoch {epoch}" for epoch in study.epochs if epoch],
+        title=f"{layer.name}, receptive field of {layer.side} px",
     )
 
 

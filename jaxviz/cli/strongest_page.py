@@ -181,8 +181,10 @@ def _layer(study: Study, layer: Layer) -> report.Section:
         text += f" The file sheet-{stem}.png has {len(layer.shown)}."
     if dead:
         text += f" No image excites {dead} of the layer's channels."
-    figure = report.Figure([picture], layer.name, "projections left, patches right")
-    return report.Section(_title(layer), [report.Gallery([figure], size=1000)], [text])
+    figure = report.Figure(
+        [picture], layer.name, f"projections left, patches of up to {layer.side} px right"
+    )
+    return report.Section(layer.name, [report.Gallery([figure], size=1000)], [text])
 
 
 def _objects(study: Study) -> report.Section:

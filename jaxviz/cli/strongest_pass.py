@@ -21,7 +21,7 @@ from jaxviz.cli.progress import progress
 from jaxviz.studies import Strongest
 from jaxviz.transform import as_argument
 
-__all__ = ["Passed", "identity", "input_of", "looked_through", "places_of_batch"]
+__all__ = ["Passed", "identity", "input_of", "looked_through", "places_of_batch", "words_of"]
 
 COUNT = 9
 """How many activations of each channel are kept."""
@@ -55,6 +55,16 @@ def identity(images: data.ImageSet) -> str:
     """Tells a set of images from others, by its images' names."""
     names = "\n".join(images.names).encode()
     return f"{len(images):,} images ({fingerprint([np.frombuffer(names, np.uint8)])})"
+
+
+def words_of(spec: str, count: int) -> str:
+    """Some images of a set in words.
+
+    Example:
+      >>> words_of("shapes:2000", 2000), words_of("photos/birds", 7)
+      ('2,000 images of shapes', '7 images of photos/birds')
+    """
+    return f"{count:,} images of {'shapes' if spec.startswith('shapes:') else spec}"
 
 
 def input_of(port: Port) -> jax.ShapeDtypeStruct:

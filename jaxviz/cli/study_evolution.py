@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import tyro
 
+import jaxviz as jv
 from jaxviz import data as sets
 from jaxviz import report, studies
 from jaxviz.cli import (
@@ -26,7 +27,7 @@ from jaxviz.cli.evolution_page import Layer, Study
 from jaxviz.cli.mistakes import Mistake
 from jaxviz.cli.progress import progress
 from jaxviz.studies import Strongest
-from jaxviz.transform import receptive_fields
+from jaxviz.transform import as_argument, receptive_fields
 
 __all__ = ["evolution"]
 
@@ -72,6 +73,7 @@ def evolution(
     chosen = {
         name: chosen_units.channels_of(port, name, channels, count=CHANNELS) for name in names
     }
+    unit_tiles.check_projections(port, names[-1])
     spec = data or IMAGES
     images = sets.open_images(spec, seed=seed)
     if checkpoints is None:
@@ -95,11 +97,7 @@ def evolution(
     with progress(len(epochs) + 1) as step:
         for epoch in epochs:
             step(f"epoch {epoch} of {epochs[-1]}")
-            now = (
-                final
-                if epoch == epochs[-1]
-                else evolution_run.restored(like, run, epoch, name=model)
-            )
+            now = evolution_run.restored(like, run, epoch, name=model)
             one = evolution_run.kept(folder, epoch, names)
             if one is None:
                 one = studies.evolution(now, final, _batches(port, images, names), names)
@@ -110,7 +108,10 @@ def evolution(
                 if epoch:
                     layer.tiles.append(_tiles(port, now, images, layer, one.strongest[name]))
         step("writing")
-        study = Study(port, list(found.values()), epochs, f"{len(images):,} images of {spec}")
+        words = strongest_pass.words_of(spec, len(images))
+        if images.skipped:
+            words += f", {len(images.skipped)} more cannot be read"
+        study = Study(port, list(found.values()), epochs, words)
         footer = (
             f"Made by jaxviz study evolution with JAX {jax.__version__} on "
             f"{jax.default_backend()} in {time.perf_counter() - start:.0f} s. The PNG files, "
@@ -130,7 +131,12 @@ def evolution(
 
 
 def _batches(port: inputs.Port, images: sets.ImageSet, layers: list[str]) -> Iterator[sets.Batch]:
-    places = strongest_pass.places_of_batch(port, layers, len(images))
+    def both(model: Any, x: Any) -> Any:
+        """As much as a checkpoint and the last one, whose layers are compared."""
+        return [jv.capture(model, x, layers)[1] for _ in range(2)]
+
+    most = studies.at_once(both, as_argument(port.model), strongest_pass.input_of(port))
+    places = min(most, strongest_pass.MOST_AT_ONCE, len(images))
     for batch in sets.batches(images, places, prepare=port.card.to_display):
         yield batch._replace(input=port.card.normalize(batch.input))
 

@@ -71,6 +71,7 @@ def strongest(
         name: chosen_units.channels_of(port, name, channels, count=None if own else CHANNELS)
         for name in names
     }
+    unit_tiles.check_projections(port, names[-1])
     spec = data or IMAGES
     images = sets.open_images(spec, strict=strict, seed=seed)
     fields = receptive_fields(port.model, strongest_pass.input_of(port), names)
@@ -93,8 +94,7 @@ def strongest(
             step(f"projections of {name}")
             found.append(_layer(port, images, name, chosen[name], passed, fields[name]))
         step("writing")
-        kind = "shapes" if spec.startswith("shapes:") else spec
-        words = f"{passed.images:,} images of {kind}"
+        words = strongest_pass.words_of(spec, passed.images)
         study = Study(port, images, found, words, (*_skipped(images), *passed.faults))
         footer = (
             f"Made by jaxviz study strongest with JAX {jax.__version__} on {jax.default_backend()} "

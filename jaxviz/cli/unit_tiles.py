@@ -12,7 +12,7 @@ from jaxviz import data, report, studies
 from jaxviz.cli.inputs import Port
 from jaxviz.transform import ReceptiveFields, as_argument
 
-__all__ = ["TILE", "Seeds", "Tiles", "block", "tiles_of"]
+__all__ = ["TILE", "Seeds", "Tiles", "block", "check_projections", "tiles_of"]
 
 TILE = 48
 """The side of a picture, in pixels."""
@@ -109,6 +109,15 @@ def tiles_of(
             projection[place] = _sized(report.contrast(projected[i][cut]), side)
     energy = studies.MaskEnergy(*energies) if masks is not None else None
     return Tiles(patch, projection, label, energy)
+
+
+def check_projections(port: Port, layer: str) -> None:
+    """Asks, before a long run, whether a layer's activations can be projected; nothing is computed.
+
+    Raises:
+      NotImplementedError: the deconvnet is not defined for the network.
+    """
+    _batch_size(port, as_argument(port.model), layer, 1)
 
 
 def _batch_size(port: Port, model: Any, layer: str, count: int) -> int:
