@@ -212,7 +212,7 @@ def settled(epochs: Sequence[float], similarity: Sequence[float], *, share: floa
 
     Example:
       >>> from jaxviz.studies import settled
-      >>> settled([1, 2, 5, 10], [0.5, 0.9, 1.0, 1.0])
+      >>> round(settled([1, 2, 5, 10], [0.5, 0.9, 1.0, 1.0]), 6)
       3.5
     """
     at, values = np.asarray(epochs, float), np.asarray(similarity, float)

@@ -3,14 +3,20 @@
 import csv
 import json
 import re
+import shutil
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from PIL import Image
 
 import jaxviz as jv
+import ports
 from jaxviz import studies, training
 from jaxviz.cli import evolution_run, inputs, main
+from jaxviz.cli.mistakes import Mistake
+from jaxviz.training.checkpoints import Checkpoints
 
 LAYERS = ["layer1", "layer3"]
 OPTIONS = ["--data", "shapes:20", "--layers", *LAYERS, "--channels", 0, 9]
@@ -157,3 +163,18 @@ def test_a_run_of_another_net_is_refused(studied, tmp_path, capsys):
     said = capsys.readouterr().err
     assert re.search("holds a run of another --model than shapes-dense", said)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_may_tell_other_classes_apart(tmp_path):
+    model = ports.new("shapes-plain", rngs=nnx.Rngs(7), num_classes=3)
+    with Checkpoints(tmp_path) as store:
+        for record in ([], [[1, 1, 0.0, 0.0, 0.0, 0.0]]):
+            store.save(model, {"step": jnp.zeros(1)}, {}, record)
+    port = inputs.load_port("shapes-plain", "random")
+    like = evolution_run.untrained(port, tmp_path)
+    assert like.fc.bias.shape == (3,)
+    restored = evolution_run.restored(like, tmp_path, 1, name="shapes-plain")
+    np.testing.assert_array_equal(restored.fc.kernel[...], model.fc.kernel[...])
+    shutil.rmtree(tmp_path / "1")
+    with pytest.raises(Mistake, match="must hold checkpoints of several epochs, and holds one"):
+        evolution_run.epochs_of(tmp_path)

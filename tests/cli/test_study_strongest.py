@@ -100,20 +100,30 @@ def test_the_energy_on_the_object_is_that_of_the_projections(studied, seen):
     assert 0 < own["chance"]["mean"] < own["inside"]["mean"] < 1
 
 
-def test_a_stopped_run_goes_on_to_the_same_files(studied, tmp_path, monkeypatch, capsys):
+class Killed(BaseException):
+    """What nothing catches, as nothing catches SIGKILL."""
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, Killed])
+def test_a_stopped_run_goes_on_to_the_same_files(stop, studied, tmp_path, monkeypatch, capsys):
+    """Ctrl-C saves what has been seen; before SIGKILL it must have been saved."""
     monkeypatch.setattr(strongest_pass, "MOST_AT_ONCE", 8)
-    monkeypatch.setattr(strongest_pass, "SECONDS", -1)
+    monkeypatch.setattr(strongest_pass, "SECONDS", -1 if stop is Killed else 1e9)
     step, calls = studies.seen, []
 
     def stopped(*args):
         calls.append(1)
         if len(calls) == 4:  # the first one is asked how much memory it needs
-            raise KeyboardInterrupt
+            raise stop
         return step(*args)
 
     monkeypatch.setattr(studies, "seen", stopped)
-    assert run(*OPTIONS, "--out", tmp_path) == 130
-    assert "stopped with 16 of 30 images seen" in capsys.readouterr().err
+    if stop is Killed:
+        with pytest.raises(Killed):
+            run(*OPTIONS, "--out", tmp_path)
+    else:
+        assert run(*OPTIONS, "--out", tmp_path) == 130
+        assert "stopped with 16 of 30 images seen" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pass"]
     assert run(*OPTIONS, "--out", tmp_path) == 0
     assert len(calls) == 4 + 3
