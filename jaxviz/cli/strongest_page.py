@@ -154,8 +154,7 @@ def _overview(study: Study) -> report.Section:
     rows, alt = [], "Strongest activations of some channels of each layer"
     for layer in study.layers:
         alive = [one for one in layer.shown if not one.dead] or layer.shown
-        some = [_picture(alive[i]) for i in spread(len(alive), IN_OVERVIEW)]
-        rows.append([*some, *[None] * (IN_OVERVIEW - len(some))])
+        rows.append([_picture(alive[i]) for i in spread(len(alive), IN_OVERVIEW)])
     sheet = report.sheet(rows, rows=[_title(layer) for layer in study.layers], gap=12)
     figure = report.Figure([report.Picture("layers", sheet, alt)], "Layer by layer")
     return report.Section(

@@ -21,8 +21,9 @@ from jaxviz.transform import ReceptiveFields, receptive_fields
 
 __all__ = ["strongest"]
 
-IMAGES, CHANNELS = "shapes:2000", 16
-"""The set for the shapes nets, and how many channels of a layer of another net are shown."""
+IMAGES, CHANNELS, TILE = "shapes:2000", 16, 48
+"""The set for the shapes nets, how many channels of a layer of another net are shown, and the least
+side of a picture in pixels."""
 
 
 def strongest(
@@ -133,7 +134,9 @@ def _layer(
     which = [(c, k) for c in channels for k in np.flatnonzero(best.image[c] >= 0)]
     channel, rank = np.array(which).T
     seeds = unit_tiles.Seeds(channel, *(np.asarray(part)[channel, rank] for part in best[1:]))
-    tiles = unit_tiles.tiles_of(port, port.model, images, name, seeds, fields)
+    tiles = unit_tiles.tiles_of(
+        port, port.model, images, name, seeds, fields, side=max(TILE, port.card.input_size // 3)
+    )
     shown = []
     for c in channels:
         own = np.flatnonzero(channel == c)

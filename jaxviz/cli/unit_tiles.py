@@ -6,16 +6,13 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Int, UInt8
 
 from jaxviz import data, report, studies
 from jaxviz.cli.inputs import Port
 from jaxviz.transform import ReceptiveFields, as_argument
 
-__all__ = ["TILE", "Seeds", "Tiles", "block", "check_projections", "tiles_of"]
-
-TILE = 48
-"""The side of a picture, in pixels."""
+__all__ = ["Seeds", "Tiles", "block", "check_projections", "tiles_of"]
 
 GAP, MOST_AT_ONCE = 2, 64
 
@@ -60,7 +57,7 @@ def tiles_of(
     seeds: Seeds,
     fields: ReceptiveFields,
     *,
-    side: int = TILE,
+    side: int,
 ) -> Tiles:
     """Projects activations back and cuts out what their units see, a batch at a time.
 
@@ -105,8 +102,10 @@ def tiles_of(
             energies[:, which] = studies.mask_energy(projected, masks(seeds.image[which]), own)
         for i, place in enumerate(which):
             cut = _window(own.top[i], widest, size), _window(own.left[i], widest, size)
-            patch[place] = _sized(shown[i][cut], side)
-            projection[place] = _sized(report.contrast(projected[i][cut]), side)
+            patch[place] = report.to_uint8(report.enlarge(shown[i][cut], (side, side)))
+            # At its own size first: shrunk afterwards, what is fine would fade.
+            small = report.enlarge(projected[i][cut], (side, side))
+            projection[place] = report.to_uint8(report.contrast(small))
     energy = studies.MaskEnergy(*energies) if masks is not None else None
     return Tiles(patch, projection, label, energy)
 
@@ -136,10 +135,6 @@ def _window(start: int, widest: int, size: int) -> slice:
     return slice(first, first + widest)
 
 
-def _sized(picture: Float[np.ndarray, "s s 3"], side: int) -> UInt8[np.ndarray, "t t 3"]:
-    return report.to_uint8(report.enlarge(picture, (side, side)))
-
-
 def block(
     projections: UInt8[np.ndarray, "k t t 3"], patches: UInt8[np.ndarray, "k t t 3"], *, across: int
 ) -> UInt8[np.ndarray, "h w 3"]:
@@ -154,7 +149,7 @@ def block(
       One picture.
 
     Example:
-      >>> tile = np.zeros((4, TILE, TILE, 3), np.uint8)
+      >>> tile = np.zeros((4, 48, 48, 3), np.uint8)
       >>> block(tile, tile, across=2).shape
       (98, 202, 3)
     """
