@@ -117,10 +117,10 @@ def looked_through(
         now = _Now(studies.none_seen(model, input_of(port), layers, count=COUNT), 0)
     else:
         now, faults = _unpacked(kept, layers)
-    if not (folder / OPTIONS).exists():
-        report.write_file(folder / OPTIONS, json.dumps(options, indent=1) + "\n")
 
     def save() -> None:
+        if not (folder / OPTIONS).exists():
+            report.write_file(folder / OPTIONS, json.dumps(options, indent=1) + "\n")
         write_arrays(folder / STATE, _packed(now, faults))
 
     def note(index: int, error: Exception) -> None:
@@ -155,13 +155,13 @@ def looked_through(
             file=sys.stderr,
         )
         raise
-    if left:
-        now = now._replace(done=len(images))
-        save()
     if len(faults) == len(images):
         raise Mistake(f"no image can be used; the first is {faults[0]}")
     found = jax.tree.map(np.asarray, now.state)
     _check(port, found)
+    if left:
+        now = now._replace(done=len(images))
+        save()
     return Passed(found, len(images) - len(faults), tuple(faults[i] for i in sorted(faults)))
 
 

@@ -191,6 +191,7 @@ def test_a_network_that_is_not_finite_is_named(tmp_path, capsys):
     assert run(*options, "--layers", "layer4", "--out", tmp_path / "out") == 2
     said = capsys.readouterr().err
     assert re.search("layer4 of shapes-plain comes to values that are not finite", said)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_field_at_the_border_is_shown_within_the_image():
