@@ -33,9 +33,9 @@ def ablation(
         tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="CHANGES")
     ] = (),
     data: Annotated[str, tyro.conf.arg(metavar="SET")] = "shapes",
-    images: int = 3000,
+    images: int = 4500,
     seeds: int = 3,
-    epochs: int = 10,
+    epochs: int = 8,
     settings: Literal["adamw", "zeiler-fergus"] = "adamw",
     out: Annotated[str, tyro.conf.arg(metavar="DIR")] = "jaxviz-ablation",
 ) -> None:
@@ -48,7 +48,7 @@ def ablation(
 
     Args:
       variant: Changes, as "drop: [3, 4], width: {6: 256}"; give it once for each variant. The net
-        with all layers always comes first. By default the nine lines of the paper's table.
+        with all layers always comes first. By default seven lines of the paper's table.
       data: What the nets learn: shapes, digits, tfds:NAME:SPLIT, or a folder with a folder of
         images for each class.
       images: How many images of it at most; a third of each class is for the test.

@@ -15,7 +15,7 @@ __all__ = ["LAYERS", "LayerSpec", "Variant", "VariantNet", "layers_of"]
 
 
 class LayerSpec(NamedTuple):
-    """One layer, with its ReLU and its pooling.
+    """One layer, with its normalisation, its ReLU and its pooling.
 
     Attributes:
       kind: "conv" or "dense".
@@ -106,8 +106,10 @@ def layers_of(
 class VariantNet(nnx.Module):
     """Convolutions, then dense layers, each with a ReLU, then the logits: a small ZFNet or AlexNet.
 
-    Layer `n` is the attribute and the tap `layerN`, after its ReLU and pooling; `logits` comes
-    last. A layer that a variant does not have is not there at all.
+    Layer `n` is the attribute `layerN`; the tap of that name follows its ReLU and pooling, and
+    `logits` comes last. Batch normalisation follows each convolution, in the place of the local
+    normalisation of contrast, so that deep variants learn from few images. A layer that a variant
+    does not have is not there at all.
 
     Args:
       layers: number -> layer, convolutions before dense layers.
@@ -144,9 +146,11 @@ class VariantNet(nnx.Module):
                     (spec.window, spec.window),
                     spec.stride,
                     padding="SAME",
+                    use_bias=False,
                     kernel_init=he,
                     rngs=rngs,
                 )
+                setattr(self, f"norm{number}", nnx.BatchNorm(spec.width, momentum=0.9, rngs=rngs))
                 side, channels = -(-side // spec.stride), spec.width
                 side //= 2 if spec.pooled else 1
                 if side < 1:
@@ -160,7 +164,9 @@ class VariantNet(nnx.Module):
         """The logits."""
         for number, spec in self.specs:
             x = x.reshape(len(x), -1) if spec.kind == "dense" else x
-            x = jax.nn.relu(getattr(self, f"layer{number}")(x))
+            x = getattr(self, f"layer{number}")(x)
+            x = getattr(self, f"norm{number}")(x) if spec.kind == "conv" else x
+            x = jax.nn.relu(x)
             x = nnx.max_pool(x, (2, 2), (2, 2)) if spec.pooled else x
             x = tap(x, f"layer{number}")
         return tap(self.logits(x.reshape(len(x), -1)), "logits")

@@ -220,7 +220,7 @@ def evaluate_on(
       >>> blind = jax.tree_util.Partial(lambda x: jnp.eye(10)[jnp.zeros(len(x), int)])
       >>> images = shapes_images(50)
       >>> found = evaluate_on(blind, images, prepare=lambda image: image)
-      >>> found == (images.labels == 0).mean()
+      >>> bool(found == (images.labels == 0).mean())
       True
     """
     model = evaluating(model)
