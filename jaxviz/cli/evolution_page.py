@@ -156,7 +156,7 @@ def _settling(study: Study) -> report.Section:
         [
             f"{finding(study)} A layer has settled from the epoch on where its similarity stays "
             f"at {SHARE:.0%} of its final value or above, between two epochs by a straight line.",
-            f"A layer may be near its end before it has learnt anything. Of the way from epoch "
+            "A layer may be near its end before it has learnt anything. Of the way from epoch "
             f"{study.epochs[0]} to the end, the lower layer of a pair has gone {SHARE:.0%} earlier "
             f"in {earlier} pairs, and later in {later}.",
             "Linear CKA (Kornblith et al. 2019) compares a layer's values at all places of all "

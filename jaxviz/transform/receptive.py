@@ -87,8 +87,8 @@ def receptive_fields(model: Callable, x: Any, layers: Sequence[str]) -> dict[str
     The boxes come from the model's program by exact arithmetic: no table of layers, nothing is
     computed, and the weights do not matter. A box is the smallest one that holds all that the unit
     can depend on. Where a value depends on the whole image, as behind a dense layer or a global
-    mean, and behind an operation without a rule (a loop, a transposed convolution), the box is the
-    whole image: never too small.
+    mean, and behind an operation that is not followed (a loop, a flip, a transposed convolution),
+    the box is the whole image: never too small.
 
     Args:
       model: a callable pytree.

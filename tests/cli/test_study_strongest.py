@@ -184,6 +184,18 @@ def test_an_image_that_cannot_be_used_is_left_out_and_told(tmp_path, monkeypatch
         (tmp_path / "photos" / extra).unlink()
 
 
+def test_a_set_of_which_nothing_can_be_used_is_refused(tmp_path, monkeypatch, capsys):
+    def breaking(self, index):
+        raise OSError("the disk is gone.")
+
+    photographs(tmp_path / "photos")
+    monkeypatch.setattr(jv.data.ImageFolder, "__getitem__", breaking)
+    assert run("--data", tmp_path / "photos", "--out", tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert re.search("no image can be used; the first is .*00.png: the disk is gone.", said)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_network_that_is_not_finite_is_named(tmp_path, capsys):
     model = jax.tree.map(lambda leaf: 1e30 * leaf, ports.load("shapes-plain", weights="shapes"))
     ports.save(model, tmp_path / "large.safetensors")
