@@ -30,7 +30,7 @@ __all__ = [
 EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)
 """Those of Zeiler & Fergus' figure."""
 
-RUN = {"epochs": 64, "steps_per_epoch": 10, "batch": 32, "test_count": 200}
+RUN: dict[str, Any] = {"epochs": 64, "steps_per_epoch": 10, "batch": 32, "test_count": 200}
 """The run that is trained where none is given: its epochs are short, since features come early."""
 
 
