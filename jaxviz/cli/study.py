@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jaxviz.cli import study_ablation, study_reconstruction, study_skips
+from jaxviz.cli import (
+    study_ablation,
+    study_evolution,
+    study_reconstruction,
+    study_skips,
+    study_strongest,
+)
 
 __all__ = ["STUDIES", "study"]
 
 STUDIES: dict[str, Callable[..., None]] = {
     "ablation": study_ablation.ablation,
+    "evolution": study_evolution.evolution,
     "reconstruction": study_reconstruction.reconstruction,
     "skips": study_skips.skips,
+    "strongest": study_strongest.strongest,
 }
 """The commands of the group, by name."""
 

@@ -5,6 +5,9 @@ from jaxviz.studies.ablation import VARIANTS as VARIANTS
 from jaxviz.studies.ablation import Ablated as Ablated
 from jaxviz.studies.ablation import ablation as ablation
 from jaxviz.studies.ablation import depth_claim as depth_claim
+
+# Many images
+from jaxviz.studies.batches import at_once as at_once
 from jaxviz.studies.batches import in_batches as in_batches
 
 # Estimates, comparisons, verdicts
@@ -15,6 +18,20 @@ from jaxviz.studies.claims import compared as compared
 from jaxviz.studies.claims import estimate as estimate
 from jaxviz.studies.claims import mean_of as mean_of
 from jaxviz.studies.claims import verdict as verdict
+
+# Evolution during training
+from jaxviz.studies.evolution import Comoments as Comoments
+from jaxviz.studies.evolution import Evolved as Evolved
+from jaxviz.studies.evolution import comoments as comoments
+from jaxviz.studies.evolution import evolution as evolution
+from jaxviz.studies.evolution import linear_cka as linear_cka
+from jaxviz.studies.evolution import settled as settled
+
+# Projections on the object
+from jaxviz.studies.mask_energy import MaskEnergy as MaskEnergy
+from jaxviz.studies.mask_energy import ObjectShare as ObjectShare
+from jaxviz.studies.mask_energy import mask_energy as mask_energy
+from jaxviz.studies.mask_energy import object_share as object_share
 
 # Exact affine maps
 from jaxviz.studies.reconstruction import OctaveShares as OctaveShares
@@ -35,6 +52,14 @@ from jaxviz.studies.skips import answers_under as answers_under
 from jaxviz.studies.skips import last_of_each_size as last_of_each_size
 from jaxviz.studies.skips import layer_peaks as layer_peaks
 from jaxviz.studies.skips import relative_fall as relative_fall
+
+# Strongest activations
+from jaxviz.studies.strongest import Indexed as Indexed
+from jaxviz.studies.strongest import Strongest as Strongest
+from jaxviz.studies.strongest import none_seen as none_seen
+from jaxviz.studies.strongest import seen as seen
+from jaxviz.studies.strongest import strongest as strongest
+from jaxviz.studies.strongest import unit_projections as unit_projections
 
 # Networks of numbered layers
 from jaxviz.studies.variant_net import LayerSpec as LayerSpec

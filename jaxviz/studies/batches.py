@@ -10,9 +10,31 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxviz.transform.memory import at_once
+from jaxviz.transform.memory import at_once as runs_at_once
 
-__all__ = ["in_batches"]
+__all__ = ["at_once", "in_batches"]
+
+
+def at_once(f: Callable, model: Any, example: Any, *, memory: int | None = None) -> int:
+    """How many images `f(model, arrays)` may have at one time.
+
+    Args:
+      f: a function of the model and of arrays with a common first axis.
+      model: a callable pytree.
+      example: the arrays for one image, or `jax.ShapeDtypeStruct`s of them.
+      memory: bytes for a batch's activations; by default half of the device's memory, 256 MiB on a
+        CPU.
+
+    Returns:
+      A number, at least 1.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jaxviz.studies.batches import at_once
+      >>> at_once(lambda model, x: model(x), jnp.sin, jnp.zeros((1, 1000)), memory=80_000)
+      10
+    """
+    return runs_at_once(jax.make_jaxpr(lambda arrays: f(model, arrays))(example), memory)
 
 
 def in_batches(f: Callable, model: Any, arrays: Any, *, memory: int | None = None) -> Any:
@@ -38,7 +60,7 @@ def in_batches(f: Callable, model: Any, arrays: Any, *, memory: int | None = Non
     """
     count = len(jax.tree.leaves(arrays)[0])
     example = jax.tree.map(lambda leaf: leaf[:1], arrays)
-    most = at_once(jax.make_jaxpr(lambda arrays: f(model, arrays))(example), memory)
+    most = at_once(f, model, example, memory=memory)
     size = math.ceil(count / math.ceil(count / most))
     found = []
     for start in range(0, count, size):

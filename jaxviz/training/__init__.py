@@ -5,6 +5,7 @@ from jaxviz.training.checkpoints import OtherModel as OtherModel
 from jaxviz.training.checkpoints import OtherRun as OtherRun
 from jaxviz.training.checkpoints import epochs_saved as epochs_saved
 from jaxviz.training.checkpoints import restore as restore
+from jaxviz.training.checkpoints import shapes_saved as shapes_saved
 from jaxviz.training.descent import Epoch as Epoch
 from jaxviz.training.descent import Trained as Trained
 

@@ -12,7 +12,15 @@ import orbax.checkpoint as ocp
 from flax import nnx
 from jaxtyping import Array
 
-__all__ = ["Checkpoints", "OtherModel", "OtherRun", "epochs_saved", "evaluating", "restore"]
+__all__ = [
+    "Checkpoints",
+    "OtherModel",
+    "OtherRun",
+    "epochs_saved",
+    "evaluating",
+    "restore",
+    "shapes_saved",
+]
 
 Model = TypeVar("Model", bound=nnx.Module)
 
@@ -141,6 +149,10 @@ class Checkpoints:
         stored = self.manager.restore(epoch, args=ocp.args.Composite(**wanted))
         return _as_before(stored[item], like)
 
+    def shapes(self, epoch: int) -> dict[str, list[int]]:
+        """The shapes of the model's arrays, by their paths."""
+        return self._run(epoch)["shapes"]
+
     def _run(self, epoch: int) -> dict[str, Any]:
         wanted = ocp.args.Composite(run=ocp.args.JsonRestore())
         return self.manager.restore(epoch, args=wanted)["run"]
@@ -148,7 +160,7 @@ class Checkpoints:
     def model(self, epoch: int, like: Model) -> Model:
         """The model as it was; `like` is one of the same architecture."""
         # Orbax's own complaint of other shapes is a page long, and comes from deep inside.
-        stored, wanted = self._run(epoch)["shapes"], _shapes_of(like)
+        stored, wanted = self.shapes(epoch), _shapes_of(like)
         for name in sorted({*stored, *wanted}):
             if stored.get(name) != wanted.get(name):
                 raise OtherModel(
@@ -193,6 +205,28 @@ def epochs_saved(checkpoints: str | os.PathLike[str]) -> list[int]:
     if not epochs:
         raise FileNotFoundError(f"There are no checkpoints of a training run in {checkpoints}.")
     return epochs
+
+
+def shapes_saved(checkpoints: str | os.PathLike[str]) -> dict[str, list[int]]:
+    """The shapes of the arrays of the model that a directory of `train` holds.
+
+    Args:
+      checkpoints: the directory.
+
+    Returns:
+      The array's path in the model, as `layer3.conv1.kernel` -> its shape.
+
+    Raises:
+      FileNotFoundError: there is no such directory, or no checkpoint in it.
+
+    Example:
+      >>> shapes_saved("nowhere")
+      Traceback (most recent call last):
+      FileNotFoundError: There are no checkpoints of a training run in nowhere.
+    """
+    epoch = epochs_saved(checkpoints)[-1]
+    with Checkpoints(checkpoints) as saved:
+        return saved.shapes(epoch)
 
 
 def restore(

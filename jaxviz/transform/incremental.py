@@ -11,11 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
-from jax.extend.core import primitives
 from jaxtyping import Array, Float, Int
 
 from jaxviz.transform.changes import Changed, Place
-from jaxviz.transform.interpret import Rules, evaluate, interpret, opened, trace
+from jaxviz.transform.interpret import Rules, called, evaluate, interpret, opened, trace
 from jaxviz.transform.operands import Operand, Passed, Unreachable
 from jaxviz.transform.propagation import RULES
 from jaxviz.transform.spans import Span, Spans, windows
@@ -263,18 +262,10 @@ def _next_names(jaxpr: core.Jaxpr) -> list[str]:
     return names[::-1]
 
 
-_INLINED = {
-    primitives.jit_p,
-    primitives.remat_p,
-    primitives.custom_jvp_call_p,
-    primitives.custom_vjp_call_p,
-}
-
-
 def _inline(equation, operands, found):
-    if equation.primitive not in _INLINED:
+    program = called(equation)
+    if program is None:
         return None
-    program = equation.params["jaxpr" if "jaxpr" in equation.params else "call_jaxpr"]
     return interpret(program, operands, Rules(rule=_inline, enters=lambda inner: False))[0]
 
 

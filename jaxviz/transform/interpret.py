@@ -16,7 +16,7 @@ import jax
 from jax.extend import core
 from jax.extend.core import primitives
 
-__all__ = ["Found", "Rules", "calls_any", "evaluate", "interpret", "trace"]
+__all__ = ["Found", "Rules", "called", "calls_any", "evaluate", "interpret", "trace"]
 
 
 class Found(OrderedDict[str, Any]):
@@ -85,6 +85,21 @@ def trace(f: Callable, *args: Any) -> tuple[core.ClosedJaxpr, Any]:
 def opened(program: Any) -> tuple[core.Jaxpr, Sequence[Any]]:
     """The equations and the constants of a program, closed or not."""
     return getattr(program, "jaxpr", program), getattr(program, "consts", ())
+
+
+def called(equation: core.JaxprEqn) -> Any | None:
+    """The program of a call that runs it once (jit, remat, a custom derivative), or None."""
+    if equation.primitive not in _RUN_ONCE:
+        return None
+    return equation.params["jaxpr" if "jaxpr" in equation.params else "call_jaxpr"]
+
+
+_RUN_ONCE = {
+    primitives.jit_p,
+    primitives.remat_p,
+    primitives.custom_jvp_call_p,
+    primitives.custom_vjp_call_p,
+}
 
 
 def calls_any(program: Any, concerned: Callable[[core.JaxprEqn], bool]) -> bool:

@@ -2,6 +2,9 @@
 
 A rule says which part of an equation's results an edit can reach, and how to compute a window that
 holds it from windows of the inputs. What has no rule is computed as a whole.
+
+Until it computes, a rule asks of a span no more than `side`, `through` and `joined`, so that
+`receptive` can put sets in the place of intervals.
 """
 
 from __future__ import annotations

@@ -70,6 +70,11 @@ class Span(NamedTuple):
         low = np.clip(first, 0, extent)
         return self._replace(low=low, high=np.clip(last + 1, low, extent), extent=extent)
 
+    def joined(self, other: Span) -> Span:
+        """The smallest span that holds both."""
+        low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
+        return self._replace(low=low, high=high)
+
     def within(self, reach: float) -> Span:
         """Cut around its middle to a share of the axis; 1 cuts nothing."""
         surplus = np.maximum(self.high - self.low - max(round(reach * self.extent), 1), 0)
@@ -85,10 +90,7 @@ def joined(several: Iterable[Spans]) -> Spans:
     result, *others = several
     for spans in others:
         result = {
-            axis: span._replace(
-                low=np.minimum(span.low, spans[axis].low),
-                high=np.maximum(span.high, spans[axis].high),
-            )
+            axis: span.joined(spans[axis])
             for axis, span in result.items()
             if axis in spans and spans[axis].side == span.side
         }

@@ -1,7 +1,5 @@
 """A small network: two convolutions with ReLU, a max pooling, global pooling, a dense layer."""
 
-import contextlib
-
 import jax
 import jax.numpy as jnp
 import pytest
@@ -52,28 +50,3 @@ METHODS = {
 def method(request):
     """Each attribution as a function (model, x, target) -> map."""
     return METHODS[request.param]
-
-
-@contextlib.contextmanager
-def counted_compilations():
-    """A list that every compilation is added to."""
-    events = []
-
-    def listen(event, *_, **__):
-        if "backend_compile" in event:
-            events.append(event)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
-        jax.block_until_ready(jax.jit(lambda x: 3 * x)(1.0))
-        assert len(events) == 1  # the count counts
-        events.clear()
-        yield events
-    finally:
-        jax.monitoring.unregister_event_duration_listener(listen)
-
-
-@pytest.fixture
-def compilations():
-    """A context that gives a list, to which every compilation is added."""
-    return counted_compilations
