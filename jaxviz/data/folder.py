@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from jaxviz.data.image_files import IMAGE_SUFFIXES, load_image
+from jaxviz.data.image_set import Skipped
 
-__all__ = ["ImageFolder", "Skipped", "image_folder"]
+__all__ = ["ImageFolder", "image_folder"]
 
 _READERS = 8
 
 
-class Skipped(NamedTuple):
-    """A file that is no image that can be used, and why, in a sentence."""
-
-    path: Path
-    reason: str
-
-
 @dataclass(frozen=True, eq=False)
 class ImageFolder:
-    """Labelled images on a disk, each read when it is asked for.
+    """Labelled images on a disk, each read when it is asked for: an `ImageSet`.
 
     `len(folder)` is the number of images, and `folder[i]` one of them with its label: an RGB image
     in [0, 1] as `load_image` reads it, of the file's own size, and the index of its category.
@@ -44,6 +38,11 @@ class ImageFolder:
     paths: tuple[Path, ...]
     labels: Int[np.ndarray, " n"]
     skipped: tuple[Skipped, ...] = ()
+
+    @cached_property
+    def names(self) -> Sequence[str]:
+        """The path of each image below the folder: its class's folder and its file."""
+        return [f"{path.parent.name}/{path.name}" for path in self.paths]
 
     def __len__(self) -> int:
         """How many images there are."""
