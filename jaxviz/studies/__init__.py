@@ -11,6 +11,22 @@ from jaxviz.studies.claims import estimate as estimate
 from jaxviz.studies.claims import mean_of as mean_of
 from jaxviz.studies.claims import verdict as verdict
 
+# The same part of different images
+from jaxviz.studies.correspondence import Correspondence as Correspondence
+from jaxviz.studies.correspondence import correspondence as correspondence
+from jaxviz.studies.correspondence import random_boxes as random_boxes
+from jaxviz.studies.object_parts import object_parts as object_parts
+
+# Images that move
+from jaxviz.studies.invariance import Invariance as Invariance
+from jaxviz.studies.invariance import Move as Move
+from jaxviz.studies.invariance import invariance as invariance
+from jaxviz.studies.invariance import invariance_claims as invariance_claims
+from jaxviz.studies.invariance import lost_probability as lost_probability
+from jaxviz.studies.invariance import relative_distance as relative_distance
+from jaxviz.studies.invariance import standard_moves as standard_moves
+
+
 # Exact affine maps
 from jaxviz.studies.reconstruction import OctaveShares as OctaveShares
 from jaxviz.studies.reconstruction import Reconstruction as Reconstruction
