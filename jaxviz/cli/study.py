@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jaxviz.cli import study_reconstruction, study_skips
+from jaxviz.cli import (
+    study_correspondence,
+    study_generalisation,
+    study_invariance,
+    study_occlusion,
+    study_reconstruction,
+    study_skips,
+)
 
 __all__ = ["STUDIES", "study"]
 
 STUDIES: dict[str, Callable[..., None]] = {
+    "correspondence": study_correspondence.correspondence,
+    "generalisation": study_generalisation.generalisation,
+    "invariance": study_invariance.invariance,
+    "occlusion": study_occlusion.occlusion,
     "reconstruction": study_reconstruction.reconstruction,
     "skips": study_skips.skips,
 }

@@ -17,6 +17,17 @@ from jaxviz.studies.correspondence import correspondence as correspondence
 from jaxviz.studies.correspondence import random_boxes as random_boxes
 from jaxviz.studies.object_parts import object_parts as object_parts
 
+# Linear probes
+from jaxviz.studies.generalisation import Generalisation as Generalisation
+from jaxviz.studies.generalisation import Split as Split
+from jaxviz.studies.generalisation import depth_claim as depth_claim
+from jaxviz.studies.generalisation import generalisation as generalisation
+from jaxviz.studies.generalisation import split_by_class as split_by_class
+from jaxviz.studies.generalisation import training_claim as training_claim
+from jaxviz.studies.probes import Probes as Probes
+from jaxviz.studies.probes import fit_probes as fit_probes
+from jaxviz.studies.probes import pooled_features as pooled_features
+
 # Images that move
 from jaxviz.studies.invariance import Invariance as Invariance
 from jaxviz.studies.invariance import Move as Move
@@ -26,6 +37,11 @@ from jaxviz.studies.invariance import lost_probability as lost_probability
 from jaxviz.studies.invariance import relative_distance as relative_distance
 from jaxviz.studies.invariance import standard_moves as standard_moves
 
+
+# An occluder
+from jaxviz.studies.occlusion import OccludedFigure as OccludedFigure
+from jaxviz.studies.occlusion import occluded_figure as occluded_figure
+from jaxviz.studies.occlusion import window_means as window_means
 
 # Exact affine maps
 from jaxviz.studies.reconstruction import OctaveShares as OctaveShares
