@@ -17,6 +17,13 @@ from jaxviz.studies.correspondence import correspondence as correspondence
 from jaxviz.studies.correspondence import random_boxes as random_boxes
 from jaxviz.studies.object_parts import object_parts as object_parts
 
+# The first convolution
+from jaxviz.studies.first_layer import FirstLayer as FirstLayer
+from jaxviz.studies.first_layer import aliasing as aliasing
+from jaxviz.studies.first_layer import architecture_claims as architecture_claims
+from jaxviz.studies.first_layer import first_convolution as first_convolution
+from jaxviz.studies.first_layer import first_layer as first_layer
+
 # Linear probes
 from jaxviz.studies.generalisation import Generalisation as Generalisation
 from jaxviz.studies.generalisation import Split as Split
