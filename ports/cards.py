@@ -94,9 +94,7 @@ class Card(NamedTuple):
         mean, std = (jnp.asarray(v, images.dtype) for v in (self.mean, self.std))
         return (images - mean) / std
 
-    def place(
-        self, box: Sequence[int], *, size: tuple[int, int]
-    ) -> tuple[int, int, int, int]:
+    def place(self, box: Sequence[int], *, size: tuple[int, int]) -> tuple[int, int, int, int]:
         """Where a box of an image lies in the model's input.
 
         Args:

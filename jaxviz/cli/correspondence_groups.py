@@ -98,7 +98,9 @@ def read_group(file: str, card: Any) -> Group:
 
 def _check(file: str, told: Any) -> None:
     if not isinstance(told, Mapping) or len(told) < 3:
-        raise Mistake(f"--boxes {file} must name at least three images, each with boxes of its parts")
+        raise Mistake(
+            f"--boxes {file} must name at least three images, each with boxes of its parts"
+        )
     first, parts = next(iter(told.items()))
     for name, own in told.items():
         if not isinstance(own, Mapping) or not own:

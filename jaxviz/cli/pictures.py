@@ -10,7 +10,16 @@ from jaxtyping import Float, Int, UInt8
 from jaxviz import report
 from jaxviz.cli.maps import Maps, Occluder
 
-__all__ = ["cam_over", "drop_over", "enlarged", "figures", "heat_over", "labels_over", "legends", "magnitude"]
+__all__ = [
+    "cam_over",
+    "drop_over",
+    "enlarged",
+    "figures",
+    "heat_over",
+    "labels_over",
+    "legends",
+    "magnitude",
+]
 
 Image = Float[np.ndarray, "h w 3"]
 

@@ -65,7 +65,9 @@ def architecture(
     for name in models:
         inputs.checked_card(name)
         if weights is None and name not in TRAINED:
-            raise Mistake(f"--weights is needed for {name}; only alexnet and zfnet are trained here")
+            raise Mistake(
+                f"--weights is needed for {name}; only alexnet and zfnet are trained here"
+            )
     if steps < 1:
         raise Mistake(f"--steps must be at least 1, not {steps}")
     with progress(4) as step:
@@ -91,7 +93,7 @@ def architecture(
                 *(_filters(one, layer) for one, layer in zip(seen, found, strict=True)),
             ],
             lead="A filter is dead that hardly responds to any image. A stride folds frequencies "
-            "that are too fine for it onto coarser ones, which then cannot be told apart: aliasing.",
+            "that are too fine for it onto coarser ones, and the two cannot be told apart: aliasing.",
             facts=[
                 *((one.port.name, one.port.weights) for one in seen),
                 ("Images", seen[0].words),
@@ -177,8 +179,8 @@ def _table(seen: list[Subject], found: list[FirstLayer]) -> report.Section:
         "Numbers",
         [report.Table(columns, rows)],
         [
-            "Dead: the peak over all images is below a hundredth of the strongest filter's. Folded: "
-            "the share of a filter's response, read at all places, that is finer than its stride "
+            "Dead: the peak over all images is below a hundredth of the strongest filter's. "
+            "Folded: the share of a filter's response, read at all places, that is finer than its stride "
             "can hold, the mean over the filters. RMS: of a filter's weights."
         ],
     )

@@ -38,7 +38,10 @@ def claim_section(claims: Sequence[Claim], *, error: str) -> report.Section:
     return report.Section(
         "What is claimed, and what was found",
         [report.Table(columns, rows)],
-        [*(f"{n}. {claim_sentence(claim)}" for n, claim in enumerate(claims, 1)), f"{told} {error}"],
+        [
+            *(f"{n}. {claim_sentence(claim)}" for n, claim in enumerate(claims, 1)),
+            f"{told} {error}",
+        ],
     )
 
 

@@ -108,9 +108,7 @@ def correspondence(
                     }
                     for layer, parts in found.items()
                 },
-                "groups": [
-                    _group_numbers(one, own) for one, own in zip(groups, each, strict=True)
-                ],
+                "groups": [_group_numbers(one, own) for one, own in zip(groups, each, strict=True)],
                 "seed": seed,
             },
             finding=f"the claim is {claims[0].verdict}",
@@ -172,7 +170,10 @@ def _claims(found: Found) -> list[studies.Claim]:
 def _table(found: Found, sample: str) -> report.Section:
     layers = list(found)
     rows = [
-        [part, *(f"{found[of][part].mean():.3f} ± {found[of][part].std(ddof=1):.3f}" for of in layers)]
+        [
+            part,
+            *(f"{found[of][part].mean():.3f} ± {found[of][part].std(ddof=1):.3f}" for of in layers),
+        ]
         for part in found[layers[0]]
     ]
     return report.Section(

@@ -119,7 +119,9 @@ def generalisation(
 
 def _default(port: inputs.Port) -> list[str]:
     size = port.card.input_size
-    relus = jv.transform.relu_layers(port.model, jax.ShapeDtypeStruct((1, size, size, 3), "float32"))
+    relus = jv.transform.relu_layers(
+        port.model, jax.ShapeDtypeStruct((1, size, size, 3), "float32")
+    )
     names = list(relus) if len(relus) <= MOST else studies.last_of_each_size(relus)
     return list(dict.fromkeys([*names, top_layer(port)]))
 

@@ -121,9 +121,9 @@ def _names(seen: Subject, shown) -> list[str]:
 
 def _charts(seen, name, move, found, layers, shown) -> dict[str, np.ndarray]:
     names = _names(seen, shown)
-    curves = {
-        layer: (found.distance[layer], f"distance in {layer}") for layer in layers
-    } | {"probability": (found.probability, "probability of the class")}
+    curves = {layer: (found.distance[layer], f"distance in {layer}") for layer in layers} | {
+        "probability": (found.probability, "probability of the class")
+    }
     return {
         of: report.line_chart(
             move.amounts.tolist(),

@@ -208,7 +208,10 @@ def _panels(seen, chosen, found, rows, legend, layer) -> report.Section:
             "image": ("(a) image", seen.source.names[seen.index[i]]),
             "map": (f"(b) channel {channel}", f"{activation.min():.2f} to {activation.max():.2f}"),
             "projections": ("(c) projected", "from this image, and from three others"),
-            "probability": (f"(d) p({name})", f"{probability.min():.2f} to {probability.max():.2f}"),
+            "probability": (
+                f"(d) p({name})",
+                f"{probability.min():.2f} to {probability.max():.2f}",
+            ),
             "answer": ("(e) answer", "with this part covered"),
         }
         figures = [
@@ -220,7 +223,9 @@ def _panels(seen, chosen, found, rows, legend, layer) -> report.Section:
             for which, (caption, note) in notes.items()
         ]
         galleries.append(report.Gallery(figures, title=name, size=160))
-    bar = [tuple(map(float, colour)) for colour in report.heat_colours(np.linspace(0, 1, 13)[None])[0]]
+    bar = [
+        tuple(map(float, colour)) for colour in report.heat_colours(np.linspace(0, 1, 13)[None])[0]
+    ]
     legends = [
         report.Legend(scale=bar, low="(b) least of this map", high="most"),
         report.Legend(scale=bar, low="(d) probability 0", high="1"),

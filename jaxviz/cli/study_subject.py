@@ -106,7 +106,9 @@ def subject(
         if len(index) >= wanted:
             break
     if len(index) < least:
-        raise Mistake(f"--data {data} must hold at least {least} images, and {len(index)} were read")
+        raise Mistake(
+            f"--data {data} must hold at least {least} images, and {len(index)} were read"
+        )
     shown, kept = np.concatenate(found)[:wanted], np.array(index[:wanted])
     left = len(source.skipped) + len(broken)
     words = f"{len(kept):,} images of {data}" + (f", {left} more cannot be read" if left else "")
@@ -131,7 +133,9 @@ def masks(seen: Subject) -> Bool[np.ndarray, "n s s"] | None:
 def first_layer(port: inputs.Port) -> str:
     """The network's first ReLU."""
     size = port.card.input_size
-    found = jv.transform.relu_layers(port.model, jax.ShapeDtypeStruct((1, size, size, 3), "float32"))
+    found = jv.transform.relu_layers(
+        port.model, jax.ShapeDtypeStruct((1, size, size, 3), "float32")
+    )
     return next(iter(found or port.layers))
 
 

@@ -181,9 +181,7 @@ _turned.defvjp(_turned_forward, _turned_backward)
 
 
 def _turned_edge(image: Float[Array, "h w c"], angle: Float[Array, ""]) -> Float[Array, "h w c"]:
-    return _tents(
-        image, angle, reach=(0, 1), seen=lambda row, column: (row, column), edge=True
-    )
+    return _tents(image, angle, reach=(0, 1), seen=lambda row, column: (row, column), edge=True)
 
 
 def _tents(

@@ -15,7 +15,6 @@ from jaxviz.studies.claims import verdict as verdict
 from jaxviz.studies.correspondence import Correspondence as Correspondence
 from jaxviz.studies.correspondence import correspondence as correspondence
 from jaxviz.studies.correspondence import random_boxes as random_boxes
-from jaxviz.studies.object_parts import object_parts as object_parts
 
 # The first convolution
 from jaxviz.studies.first_layer import FirstLayer as FirstLayer
@@ -31,9 +30,6 @@ from jaxviz.studies.generalisation import depth_claim as depth_claim
 from jaxviz.studies.generalisation import generalisation as generalisation
 from jaxviz.studies.generalisation import split_by_class as split_by_class
 from jaxviz.studies.generalisation import training_claim as training_claim
-from jaxviz.studies.probes import Probes as Probes
-from jaxviz.studies.probes import fit_probes as fit_probes
-from jaxviz.studies.probes import pooled_features as pooled_features
 
 # Images that move
 from jaxviz.studies.invariance import Invariance as Invariance
@@ -43,12 +39,15 @@ from jaxviz.studies.invariance import invariance_claims as invariance_claims
 from jaxviz.studies.invariance import lost_probability as lost_probability
 from jaxviz.studies.invariance import relative_distance as relative_distance
 from jaxviz.studies.invariance import standard_moves as standard_moves
-
+from jaxviz.studies.object_parts import object_parts as object_parts
 
 # An occluder
 from jaxviz.studies.occlusion import OccludedFigure as OccludedFigure
 from jaxviz.studies.occlusion import occluded_figure as occluded_figure
 from jaxviz.studies.occlusion import window_means as window_means
+from jaxviz.studies.probes import Probes as Probes
+from jaxviz.studies.probes import fit_probes as fit_probes
+from jaxviz.studies.probes import pooled_features as pooled_features
 
 # Exact affine maps
 from jaxviz.studies.reconstruction import OctaveShares as OctaveShares

@@ -14,9 +14,6 @@ from jaxviz.studies.probes import fit_probes
 
 __all__ = ["Generalisation", "depth_claim", "generalisation", "split_by_class", "training_claim"]
 
-PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-
-
 class Split(NamedTuple):
     """Which images are for what, class by class in a random order.
 
@@ -94,12 +91,12 @@ class Generalisation(NamedTuple):
 
 def generalisation(
     key: PRNGKeyArray,
-    features: Mapping[str, Float[ArrayLike, "n _"]],
+    features: Mapping[str, Float[ArrayLike, "n features"]],
     label: Int[ArrayLike, " n"],
     *,
     counts: Sequence[int] = (1, 2, 5, 10, 20, 50),
     draws: int = 3,
-    penalties: Sequence[float] = PENALTIES,
+    penalties: Sequence[float] = (1e-3, 1e-2, 1e-1, 1.0),
 ) -> Generalisation:
     """What linear probes read out of each layer, from few or many images of each class.
 
@@ -149,7 +146,8 @@ def generalisation(
     sizes = (*enough, *([most] if len(enough) < len(counts) and most not in enough else []))
     right, chosen, gradient = [], [], 0.0
     for count in sizes:
-        for draw in range(draws):
+        # All that there are can be drawn in one way only.
+        for draw in range(draws if count < most else 1):
             # Within a draw, more images are the fewer ones and others.
             own = jax.random.fold_in(draw_key, draw)
             order = np.asarray(jax.random.permutation(own, most))[:count]
@@ -168,6 +166,9 @@ def generalisation(
                 right.append(answers[best, split.test])
                 chosen.append(probes.penalties[best])
                 gradient = max(gradient, float(probes.gradient[layer].max()))
+        if count == most:
+            right += (draws - 1) * right[-len(features) :]
+            chosen += (draws - 1) * chosen[-len(features) :]
     shape = (len(sizes), draws, len(features))
     return Generalisation(
         tuple(features),
@@ -203,9 +204,7 @@ def depth_claim(found: Generalisation) -> Claim:
     return verdict(
         "The higher a layer, the better its features tell the classes apart.",
         [
-            compared(
-                f"{high} above {low}", larger=_score(found, high), smaller=_score(found, low)
-            )
+            compared(f"{high} above {low}", larger=_score(found, high), smaller=_score(found, low))
             for low, high in pairs
         ],
     )
