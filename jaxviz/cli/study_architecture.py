@@ -93,7 +93,7 @@ def architecture(
                 *(_filters(one, layer) for one, layer in zip(seen, found, strict=True)),
             ],
             lead="A filter is dead that hardly responds to any image. A stride folds frequencies "
-            "that are too fine for it onto coarser ones, and the two cannot be told apart: aliasing.",
+            "that are too fine for it onto coarser ones, and nothing tells them apart: aliasing.",
             facts=[
                 *((one.port.name, one.port.weights) for one in seen),
                 ("Images", seen[0].words),
@@ -180,8 +180,8 @@ def _table(seen: list[Subject], found: list[FirstLayer]) -> report.Section:
         [report.Table(columns, rows)],
         [
             "Dead: the peak over all images is below a hundredth of the strongest filter's. "
-            "Folded: the share of a filter's response, read at all places, that is finer than its stride "
-            "can hold, the mean over the filters. RMS: of a filter's weights."
+            "Folded: the share of a filter's response, read at all places, that is finer than its "
+            "stride can hold, the mean over the filters. RMS: of a filter's weights."
         ],
     )
 

@@ -96,7 +96,7 @@ def correspondence(
             page,
             command="correspondence",
             start=start,
-            sheets=[_sheet(one) for one in groups[:1]],
+            sheets=[_sheet(groups)],
             numbers={
                 "model": port.name,
                 "weights": port.weights,
@@ -152,10 +152,11 @@ def _claims(found: Found) -> list[studies.Claim]:
         studies.verdict(
             "The network puts the same part of different images in correspondence.",
             [
+                # Of the same images: their differences are the sample.
                 studies.compared(
-                    f"{layer}: {part} changes more alike than a {control}",
-                    larger=studies.estimate([parts[control]]),
-                    smaller=studies.estimate([parts[part]]),
+                    f"{layer}: a {control} has more other signs than the {part}, by",
+                    larger=studies.estimate([parts[control] - parts[part]]),
+                    smaller=studies.Estimate(0.0, 0.0, 0.0),
                 )
                 for layer, parts in found.items()
                 for part in parts
@@ -236,14 +237,21 @@ def _pictures(groups: Sequence[Group]) -> report.Section:
     return report.Section("What was covered", galleries)
 
 
-def _sheet(group: Group) -> report.Picture:
-    told = report.sheet(
-        [[_covered(group, part, i) for i in range(len(group.names))] for part in group.boxes],
-        rows=list(group.boxes),
-        columns=group.names,
-        title=f"The parts of {group.name}",
+def _sheet(groups: Sequence[Group]) -> report.Picture:
+    """The parts of all images of a group, or of the first one of each group."""
+    one = groups[0]
+    shown = (
+        [(group, 0) for group in groups]
+        if len(groups) > 1
+        else [(one, i) for i in range(len(one.names))]
     )
-    return report.Picture("parts", told, f"The covered parts of {group.name}")
+    told = report.sheet(
+        [[_covered(group, part, i) for group, i in shown] for part in one.boxes],
+        rows=list(one.boxes),
+        columns=[group.names[i] for group, i in shown],
+        title="The parts that are covered",
+    )
+    return report.Picture("parts", told, "Images with each of their parts covered")
 
 
 def _group_numbers(group: Group, found: Found) -> dict[str, Any]:

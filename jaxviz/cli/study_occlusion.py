@@ -163,7 +163,8 @@ def _row(seen: Subject, chosen, found, n: int, occluder: Occluder) -> dict[str, 
     image, panels = seen.shown[chosen[n]], found.panels
     activation = np.asarray(panels.activation[n])
     projections = report.contrast(np.stack([panels.projection[n], *found.projections[n]]))
-    top, bottom = (np.concatenate(list(pair), 1) for pair in (projections[:2], projections[2:]))
+    tiles = np.pad(projections, ((0, 0), (0, 1), (0, 1), (0, 0)), constant_values=1.0)
+    top, bottom = (np.concatenate(list(pair), 1) for pair in (tiles[:2], tiles[2:]))
     labels, _ = pictures.labels_over(
         image, np.asarray(panels.label[n]), occluder, first=_colours(found)
     )
@@ -172,7 +173,7 @@ def _row(seen: Subject, chosen, found, n: int, occluder: Occluder) -> dict[str, 
         "map": pictures.heat_over(
             image, activation, occluder, low=float(activation.min()), high=float(activation.max())
         ),
-        "projections": np.concatenate([top, bottom], 0),
+        "projections": np.concatenate([top, bottom], 0)[:-1, :-1],
         "probability": pictures.heat_over(
             image, np.asarray(panels.probability[n]), occluder, low=0, high=1
         ),

@@ -99,8 +99,10 @@ def correspondence(
         memory=memory,
     )
     return {
-        layer: Correspondence(np.stack([_apart(values[:, part]) for part in range(len(places[0]))]))
-        for layer, values in signs.items()
+        layer: Correspondence(
+            np.stack([_apart(signs[layer][:, part]) for part in range(places.shape[1])])
+        )
+        for layer in layers
     }
 
 

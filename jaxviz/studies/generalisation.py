@@ -14,6 +14,7 @@ from jaxviz.studies.probes import fit_probes
 
 __all__ = ["Generalisation", "depth_claim", "generalisation", "split_by_class", "training_claim"]
 
+
 class Split(NamedTuple):
     """Which images are for what, class by class in a random order.
 

@@ -152,12 +152,15 @@ def invariance(
     found = {}
     for name, move in moves.items():
         amounts = jnp.asarray(move.amounts, images.dtype)
-        found[name] = in_batches(
+        told = in_batches(
             functools.partial(_followed, moved=move.moved, amounts=amounts, layers=names),
             model,
             (images, following, classes),
             memory=memory,
         )
+        # A dictionary comes back from JAX in alphabetical order.
+        distance, apart = ({layer: of[layer] for layer in names} for of in told[:2])
+        found[name] = told._replace(distance=distance, apart=apart)
     return found
 
 
