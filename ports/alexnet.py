@@ -54,21 +54,21 @@ class AlexNet(nnx.Module):
 
     def __init__(self, *, num_classes: int = 1000, width: float = 1.0, rngs: nnx.Rngs):
         conv = partial(Conv, rngs=rngs)
-        channels = [round(count * width) for count in (64, 192, 384, 256, 256)]
+        one, two, three, four, five = (round(count * width) for count in (64, 192, 384, 256, 256))
         self.features = Sequential(
             "features",
             [
-                conv("features.0", 3, channels[0], 11, stride=4, pad=2),
+                conv("features.0", 3, one, 11, stride=4, pad=2),
                 ReLU("features.1"),
                 MaxPool("features.2", 3, stride=2),
-                conv("features.3", *channels[:2], 5, pad=2),
+                conv("features.3", one, two, 5, pad=2),
                 ReLU("features.4"),
                 MaxPool("features.5", 3, stride=2),
-                conv("features.6", *channels[1:3], 3, pad=1),
+                conv("features.6", two, three, 3, pad=1),
                 ReLU("features.7"),
-                conv("features.8", *channels[2:4], 3, pad=1),
+                conv("features.8", three, four, 3, pad=1),
                 ReLU("features.9"),
-                conv("features.10", *channels[3:], 3, pad=1),
+                conv("features.10", four, five, 3, pad=1),
                 ReLU("features.11"),
                 MaxPool("features.12", 3, stride=2),
             ],

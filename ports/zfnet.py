@@ -43,23 +43,23 @@ class ZFNet(nnx.Module):
 
     def __init__(self, *, num_classes: int = 1000, width: float = 1.0, rngs: nnx.Rngs):
         conv = partial(Conv, rngs=rngs)
-        channels = [round(count * width) for count in (96, 256, 384, 384, 256)]
+        one, two, three, four, five = (round(count * width) for count in (96, 256, 384, 384, 256))
         self.features = Sequential(
             "features",
             [
-                conv("features.0", 3, channels[0], 7, stride=2, pad=1),
+                conv("features.0", 3, one, 7, stride=2, pad=1),
                 ReLU("features.1"),
                 MaxPool("features.2", 3, stride=2, pad=1),
                 LocalResponseNorm("features.3"),
-                conv("features.4", *channels[:2], 5, stride=2),
+                conv("features.4", one, two, 5, stride=2),
                 ReLU("features.5"),
                 MaxPool("features.6", 3, stride=2, pad=1),
                 LocalResponseNorm("features.7"),
-                conv("features.8", *channels[1:3], 3, pad=1),
+                conv("features.8", two, three, 3, pad=1),
                 ReLU("features.9"),
-                conv("features.10", *channels[2:4], 3, pad=1),
+                conv("features.10", three, four, 3, pad=1),
                 ReLU("features.11"),
-                conv("features.12", *channels[3:], 3, pad=1),
+                conv("features.12", four, five, 3, pad=1),
                 ReLU("features.13"),
                 MaxPool("features.14", 3, stride=2),
             ],

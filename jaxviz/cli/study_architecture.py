@@ -25,6 +25,9 @@ __all__ = ["architecture"]
 WIDTH = 0.25
 """How wide the nets are that are trained here, as a part of the published ones."""
 
+START = 0.01
+"""The standard deviation of the first layer's weights before the training."""
+
 BATCH = 64
 PER_EPOCH = 100
 
@@ -124,6 +127,9 @@ def _trained(name: str, steps: int, seed: int, step: Step) -> inputs.Port:
 
     card = ports.card("shapes-plain")._replace(name=name)
     model: Any = ports.new(name, rngs=nnx.Rngs(seed), num_classes=len(card.categories), width=WIDTH)
+    # Small at first, as the paper's are, or what is drawn at random would hide what is learnt.
+    first = getattr(model.features, "0").kernel
+    first[...] = first[...] * (START / first[...].std())
     source = training.ShapesSource(mean=card.mean[0], std=card.std[0], size=card.input_size)
     per_epoch = math.gcd(steps, PER_EPOCH)
     trained = training.train(

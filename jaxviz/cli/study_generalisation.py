@@ -10,7 +10,6 @@ import jax
 import numpy as np
 import tyro
 
-import jaxviz as jv
 from jaxviz import report, studies
 from jaxviz.cli import inputs
 from jaxviz.cli.mistakes import Mistake
@@ -18,6 +17,7 @@ from jaxviz.cli.progress import progress
 from jaxviz.cli.study_claims import claim_numbers, claim_section
 from jaxviz.cli.study_subject import checked_layers, subject, top_layer, write_study
 from jaxviz.studies import Generalisation
+from jaxviz.transform import relu_layers
 
 __all__ = ["generalisation"]
 
@@ -119,9 +119,7 @@ def generalisation(
 
 def _default(port: inputs.Port) -> list[str]:
     size = port.card.input_size
-    relus = jv.transform.relu_layers(
-        port.model, jax.ShapeDtypeStruct((1, size, size, 3), "float32")
-    )
+    relus = relu_layers(port.model, jax.ShapeDtypeStruct((1, size, size, 3), "float32"))
     names = list(relus) if len(relus) <= MOST else studies.last_of_each_size(relus)
     return list(dict.fromkeys([*names, top_layer(port)]))
 

@@ -68,12 +68,18 @@ def occlusion(
         label = class_labels(seen)
         chosen = choose.first_of_each(seen.label, count=shown)
         step("occlusion")
-        square = {"window": (occluder.window,) * 2, "stride": (occluder.stride,) * 2}
         found = studies.occluded_figure(
-            port.model, seen.x, label, shown=chosen, layer=layer, others=OTHERS, **square
+            port.model,
+            seen.x,
+            label,
+            shown=chosen,
+            layer=layer,
+            others=OTHERS,
+            window=(occluder.window, occluder.window),
+            stride=(occluder.stride, occluder.stride),
         )
         step("writing")
-        claims = _claims(seen, chosen, found, square)
+        claims = _claims(seen, chosen, found, occluder)
         rows = [_row(seen, chosen, found, n, occluder) for n in range(len(chosen))]
         legend = _label_legend(seen, label, chosen, found)
         page = report.Page(
@@ -125,7 +131,9 @@ def _checked(port: inputs.Port, layer: str) -> str:
     return layer
 
 
-def _claims(seen: Subject, chosen, found: studies.OccludedFigure, square) -> list[studies.Claim]:
+def _claims(
+    seen: Subject, chosen, found: studies.OccludedFigure, occluder: Occluder
+) -> list[studies.Claim]:
     nothing = studies.Estimate(0.0, 0.0, 0.0)
     claims = [
         studies.verdict(
@@ -141,7 +149,11 @@ def _claims(seen: Subject, chosen, found: studies.OccludedFigure, square) -> lis
     ]
     masks = study_subject.masks(seen)
     if masks is not None:
-        share = studies.window_means(masks[chosen], **square).reshape(len(chosen), -1)
+        share = studies.window_means(
+            masks[chosen],
+            window=(occluder.window, occluder.window),
+            stride=(occluder.stride, occluder.stride),
+        ).reshape(len(chosen), -1)
         worst = np.asarray(found.panels.probability).reshape(len(chosen), -1).argmin(1)
         claims.append(
             studies.verdict(
@@ -225,7 +237,8 @@ def _panels(seen, chosen, found, rows, legend, layer) -> report.Section:
         ]
         galleries.append(report.Gallery(figures, title=name, size=160))
     bar = [
-        tuple(map(float, colour)) for colour in report.heat_colours(np.linspace(0, 1, 13)[None])[0]
+        (float(r), float(g), float(b))
+        for r, g, b in report.heat_colours(np.linspace(0, 1, 13)[None])[0]
     ]
     legends = [
         report.Legend(scale=bar, low="(b) least of this map", high="most"),

@@ -15,6 +15,7 @@ import jaxviz as jv
 from jaxviz import report
 from jaxviz.cli import inputs, skips_subjects
 from jaxviz.cli.mistakes import Mistake
+from jaxviz.transform import relu_layers
 
 __all__ = ["Subject", "checked_layers", "class_labels", "first_layer", "masks", "subject"]
 __all__ += ["top_layer", "write_study"]
@@ -133,9 +134,7 @@ def masks(seen: Subject) -> Bool[np.ndarray, "n s s"] | None:
 def first_layer(port: inputs.Port) -> str:
     """The network's first ReLU."""
     size = port.card.input_size
-    found = jv.transform.relu_layers(
-        port.model, jax.ShapeDtypeStruct((1, size, size, 3), "float32")
-    )
+    found = relu_layers(port.model, jax.ShapeDtypeStruct((1, size, size, 3), "float32"))
     return next(iter(found or port.layers))
 
 

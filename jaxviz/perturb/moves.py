@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -116,14 +116,14 @@ def _outside(fill: Fill) -> Fill:
     return fill if isinstance(fill, str) else jnp.asarray(fill)  # type: ignore[return-value]
 
 
-def _moved(x: Array, amounts: object, fill: Fill, *, how: str) -> Float[Array, "n h w c"]:
+def _moved(x: Array, amounts: Any, fill: Fill, *, how: str) -> Float[Array, "n h w c"]:
     if isinstance(fill, str):
         return _moved_into(x, amounts, jnp.zeros((), x.dtype), how=how, beyond=fill)
     return _moved_into(x, amounts, fill, how=how, beyond="fill")
 
 
 @functools.partial(jax.jit, static_argnames=("how", "beyond"))
-def _moved_into(x: Array, amounts: object, fill: Array, *, how: str, beyond: str) -> Array:
+def _moved_into(x: Array, amounts: Any, fill: Array, *, how: str, beyond: str) -> Array:
     edge = beyond == "edge"
     # What samples an image takes 0 for what lies outside, so the fill is taken away and added.
     zero = x.mean((1, 2), keepdims=True) if beyond == "mean" else fill.astype(x.dtype)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from jaxviz.perturb import rotate, scale, translate
+from jaxviz.perturb import Fill, rotate, scale, translate
 from jaxviz.studies.batches import in_batches
 from jaxviz.studies.claims import Claim, Comparison, compared, estimate, verdict
 from jaxviz.studies.inputs import checked
@@ -44,7 +44,7 @@ class Move(NamedTuple):
     unit: str
 
 
-def standard_moves(size: int, *, steps: int = 36, fill: str = "mean") -> dict[str, Move]:
+def standard_moves(size: int, *, steps: int = 36, fill: Fill = "mean") -> dict[str, Move]:
     """The moves of Zeiler & Fergus' figure 5, their ranges scaled to the image's size.
 
     Args:
@@ -67,7 +67,7 @@ def standard_moves(size: int, *, steps: int = 36, fill: str = "mean") -> dict[st
     """
 
     def down(x: Array, pixels: Array) -> Array:
-        return translate(x, jnp.stack([pixels, jnp.zeros_like(pixels)]), fill=fill)  # type: ignore[arg-type]
+        return translate(x, jnp.stack([pixels, jnp.zeros_like(pixels)]), fill=fill)
 
     far = 60 / 224 * size
     return {

@@ -44,7 +44,7 @@ def object_parts(
     if not 1 <= side <= min(given.shape[1:]):
         raise ValueError(f"side must be from 1 to {min(given.shape[1:])} pixels, got {side}.")
     places = {"middle": [], "tip": [], "notch": []}
-    row, column = np.indices(given.shape[1:])
+    row, column = np.mgrid[: given.shape[1], : given.shape[2]]
     for mask in given:
         middle = row[mask].mean(), column[mask].mean()
         distance = np.hypot(row - middle[0], column - middle[1])

@@ -44,7 +44,7 @@ def occluded_figure(
     x: Float[ArrayLike, "n h w c"],
     label: Int[ArrayLike, " n"],
     *,
-    shown: Sequence[int],
+    shown: Sequence[int] | Int[np.ndarray, " shown"],
     layer: str,
     others: int = 3,
     window: tuple[int, int] = (32, 32),

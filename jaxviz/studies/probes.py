@@ -154,7 +154,7 @@ def fit_probes(
     """
     classes_of, chosen = np.asarray(label), np.asarray(train)
     for layer, values in features.items():
-        if np.ndim(values) != 2 or len(values) != len(classes_of):
+        if np.ndim(values) != 2 or np.shape(values)[0] != len(classes_of):
             raise ValueError(
                 f"features of '{layer}' must be ({len(classes_of)}, features) for as many labels, "
                 f"got {np.shape(values)}."
@@ -203,8 +203,8 @@ def _descend(x, label, penalties, classes: int, steps: int):
 
         value_and_grad = optax.value_and_grad_from_state(objective)
 
-        def largest(weights: tuple[Array, Array]) -> Float[Array, ""]:
-            kernel, bias = jax.grad(objective)(weights)
+        def largest(gradient: Any) -> Float[Array, ""]:
+            kernel, bias = gradient
             return jnp.maximum(jnp.abs(kernel).max(), jnp.abs(bias).max())
 
         def step(carry):
@@ -214,16 +214,17 @@ def _descend(x, label, penalties, classes: int, steps: int):
                 grad, state, weights, value=value, grad=grad, value_fn=objective
             )
             weights = optax.apply_updates(weights, change)
-            left = jnp.maximum(*(jnp.abs(g).max() for g in optax.tree.get(state, "grad")))
+            left = largest(optax.tree.get(state, "grad"))
             return weights, state, taken + 1, left
 
         start = jnp.zeros((x.shape[1], classes)), jnp.zeros(classes)
+        weights: Any
         weights, _, taken, _ = jax.lax.while_loop(
             lambda carry: (carry[2] < steps) & (carry[3] > TOLERANCE),
             step,
             (start, solver.init(start), 0, jnp.inf),
         )
-        return *weights, largest(weights), taken
+        return *weights, largest(jax.grad(objective)(weights)), taken
 
     # One after the other: each then stops at its own optimum, and searches only its own lines.
     def by_penalty(x: Float[Array, "m d"]):

@@ -181,8 +181,12 @@ def test_a_narrow_net_is_trained_for_it():
     assert port.classes == 10
     kernel, stride = studies.first_convolution(port.model, np.zeros((1, 64, 64, 3), np.float32))
     assert (kernel.shape, stride) == ((7, 7, 3, 24), (2, 2))
-    untrained = ports.new("zfnet", rngs=nnx.Rngs(0), num_classes=10, width=0.25)
-    assert not np.array_equal(kernel, getattr(untrained.features, "0").kernel[...])
+    untrained = getattr(
+        ports.new("zfnet", rngs=nnx.Rngs(0), num_classes=10, width=0.25).features, "0"
+    )
+    small = untrained.kernel[...] * (0.01 / untrained.kernel[...].std())
+    # Two steps of AdamW, of at most the rate each.
+    assert 0 < np.abs(kernel - small).max() < 4e-3
 
 
 BOXES = {f"{i}.png": {"eye": [0, 0, 8, 8]} for i in range(3)}
