@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from jaxviz.cli import (
+    study_ablation,
     study_architecture,
     study_correspondence,
     study_generalisation,
@@ -17,6 +18,7 @@ from jaxviz.cli import (
 __all__ = ["STUDIES", "study"]
 
 STUDIES: dict[str, Callable[..., None]] = {
+    "ablation": study_ablation.ablation,
     "architecture": study_architecture.architecture,
     "correspondence": study_correspondence.correspondence,
     "generalisation": study_generalisation.generalisation,

@@ -79,7 +79,10 @@ def generalisation(
             )
         step("writing")
         trained, untrained = found.values()
-        claims = [studies.depth_claim(trained), studies.training_claim(trained, untrained)]
+        claims = [
+            studies.higher_layers_claim(trained),
+            studies.trained_features_claim(trained, untrained),
+        ]
         page = report.Page(
             f"What can be read out of {port.name}, layer by layer",
             [

@@ -1,5 +1,10 @@
 """The experiments of the papers: from a model and images to numbers, and what they say."""
 
+# Layers taken out
+from jaxviz.studies.ablation import VARIANTS as VARIANTS
+from jaxviz.studies.ablation import Ablated as Ablated
+from jaxviz.studies.ablation import ablation as ablation
+from jaxviz.studies.ablation import depth_claim as depth_claim
 from jaxviz.studies.batches import in_batches as in_batches
 
 # Estimates, comparisons, verdicts
@@ -26,10 +31,10 @@ from jaxviz.studies.first_layer import first_layer as first_layer
 # Linear probes
 from jaxviz.studies.generalisation import Generalisation as Generalisation
 from jaxviz.studies.generalisation import Split as Split
-from jaxviz.studies.generalisation import depth_claim as depth_claim
 from jaxviz.studies.generalisation import generalisation as generalisation
+from jaxviz.studies.generalisation import higher_layers_claim as higher_layers_claim
 from jaxviz.studies.generalisation import split_by_class as split_by_class
-from jaxviz.studies.generalisation import training_claim as training_claim
+from jaxviz.studies.generalisation import trained_features_claim as trained_features_claim
 
 # Images that move
 from jaxviz.studies.invariance import Invariance as Invariance
@@ -68,3 +73,9 @@ from jaxviz.studies.skips import answers_under as answers_under
 from jaxviz.studies.skips import last_of_each_size as last_of_each_size
 from jaxviz.studies.skips import layer_peaks as layer_peaks
 from jaxviz.studies.skips import relative_fall as relative_fall
+
+# Networks of numbered layers
+from jaxviz.studies.variant_net import LayerSpec as LayerSpec
+from jaxviz.studies.variant_net import Variant as Variant
+from jaxviz.studies.variant_net import VariantNet as VariantNet
+from jaxviz.studies.variant_net import layers_of as layers_of

@@ -12,7 +12,13 @@ from jaxtyping import ArrayLike, Bool, Float, Int, PRNGKeyArray
 from jaxviz.studies.claims import Claim, compared, estimate, verdict
 from jaxviz.studies.probes import fit_probes
 
-__all__ = ["Generalisation", "depth_claim", "generalisation", "split_by_class", "training_claim"]
+__all__ = [
+    "Generalisation",
+    "generalisation",
+    "higher_layers_claim",
+    "split_by_class",
+    "trained_features_claim",
+]
 
 
 class Split(NamedTuple):
@@ -185,7 +191,7 @@ def _score(found: Generalisation, layer: str):
     return estimate([found.right[found.layers.index(layer), -1].mean(0)])
 
 
-def depth_claim(found: Generalisation) -> Claim:
+def higher_layers_claim(found: Generalisation) -> Claim:
     """Whether each layer tells the classes apart better than the one before it.
 
     Args:
@@ -198,7 +204,7 @@ def depth_claim(found: Generalisation) -> Claim:
       >>> right = np.zeros((2, 1, 1, 50), bool)
       >>> right[1, ..., :40] = True
       >>> found = Generalisation(("low", "high"), (5,), right, np.ones((2, 1, 1)), 0.0)
-      >>> depth_claim(found).verdict
+      >>> higher_layers_claim(found).verdict
       'supported'
     """
     pairs = zip(found.layers, found.layers[1:], strict=False)
@@ -211,7 +217,7 @@ def depth_claim(found: Generalisation) -> Claim:
     )
 
 
-def training_claim(trained: Generalisation, untrained: Generalisation) -> Claim:
+def trained_features_claim(trained: Generalisation, untrained: Generalisation) -> Claim:
     """Whether training is what makes the features good, layer by layer.
 
     Args:
@@ -224,7 +230,7 @@ def training_claim(trained: Generalisation, untrained: Generalisation) -> Claim:
     Example:
       >>> right = np.zeros((1, 1, 1, 50), bool)
       >>> one = Generalisation(("low",), (5,), right, np.ones((1, 1, 1)), 0.0)
-      >>> training_claim(one._replace(right=~right), one).verdict
+      >>> trained_features_claim(one._replace(right=~right), one).verdict
       'supported'
     """
     return verdict(

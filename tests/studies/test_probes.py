@@ -139,7 +139,7 @@ def test_the_depth_claim_is_about_neighbours():
     right = np.zeros((3, 2, 2, 100), bool)
     right[0, 1, :, :50] = right[1, 1, :, :90] = right[2, 1, :, :60] = True
     found = studies.Generalisation(("a", "b", "c"), (1, 5), right, np.ones((3, 2, 2)), 0.0)
-    claim = studies.depth_claim(found)
+    claim = studies.higher_layers_claim(found)
     assert claim.verdict == "mixed"
     assert [one.outcome for one in claim.comparisons] == ["holds", "reversed"]
 
