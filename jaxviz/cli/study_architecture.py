@@ -108,6 +108,7 @@ def architecture(
             page,
             command="architecture",
             start=start,
+            claims=[claim],
             numbers={
                 "images": seen[0].words,
                 "claims": claim_numbers([claim]),
@@ -117,7 +118,6 @@ def architecture(
                 },
                 "seed": seed,
             },
-            finding=f"the claim is {claim.verdict}",
         )
 
 

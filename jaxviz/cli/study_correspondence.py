@@ -96,6 +96,7 @@ def correspondence(
             page,
             command="correspondence",
             start=start,
+            claims=claims,
             sheets=[_sheet(groups)],
             numbers={
                 "model": port.name,
@@ -111,7 +112,6 @@ def correspondence(
                 "groups": [_group_numbers(one, own) for one, own in zip(groups, each, strict=True)],
                 "seed": seed,
             },
-            finding=f"the claim is {claims[0].verdict}",
         )
 
 

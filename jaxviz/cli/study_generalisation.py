@@ -54,7 +54,7 @@ def generalisation(
       layers: By default all ReLUs (of a network with more than 16, the last at each size of maps)
         and the last layer before the logits.
       counts: Training images of each class.
-      seed: Which images, and of the random weights that the trained ones are held against.
+      seed: Which images, and what each is for.
       out: Folder for the page, its PNG files, accuracy.csv and numbers.json.
     """
     start = time.perf_counter()
@@ -104,6 +104,7 @@ def generalisation(
             page,
             command="generalisation",
             start=start,
+            claims=claims,
             tables={"accuracy": _rows(found)},
             numbers={
                 "model": port.name,
@@ -116,7 +117,6 @@ def generalisation(
                 **{words.replace(" ", "_"): _numbers(one) for words, one in found.items()},
                 "seed": seed,
             },
-            finding=" ".join(f"{n}. {claim.verdict}" for n, claim in enumerate(claims, 1)),
         )
 
 

@@ -10,6 +10,7 @@ import tyro
 
 from jaxviz import report, studies
 from jaxviz.cli import choose, inputs, pictures
+from jaxviz.cli.mistakes import Mistake
 from jaxviz.cli.progress import progress
 from jaxviz.cli.study_claims import claim_numbers, claim_section
 from jaxviz.cli.study_subject import (
@@ -61,6 +62,8 @@ def invariance(
     inputs.checked_seed(seed)
     inputs.checked_card(model)
     port = inputs.load_port(model, weights)
+    if layers and layers[0] == layers[1]:
+        raise Mistake(f"--layers must be two layers, not {layers[0]} twice")
     first, top = checked_layers(port, layers or (), (first_layer(port), top_layer(port)))
     with progress(3) as step:
         step("images")
@@ -106,10 +109,10 @@ def invariance(
             page,
             command="invariance",
             start=start,
+            claims=claims,
             sheets=[report.Picture("figure-5", told, "All nine charts on one sheet")],
             numbers=_numbers(seen, moves, found, (first, top), claims, shown)
             | {"fill": fill, "seed": seed},
-            finding=" ".join(f"{n}. {claim.verdict}" for n, claim in enumerate(claims, 1)),
         )
 
 

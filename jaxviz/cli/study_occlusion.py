@@ -106,9 +106,9 @@ def occlusion(
             page,
             command="occlusion",
             start=start,
+            claims=claims,
             sheets=[report.Picture("figure-6", told, "The panels of all images on one sheet")],
             numbers=_numbers(seen, chosen, found, claims, layer, occluder) | {"seed": seed},
-            finding=" ".join(f"{n}. {claim.verdict}" for n, claim in enumerate(claims, 1)),
         )
 
 

@@ -15,10 +15,19 @@ import jaxviz as jv
 from jaxviz import report
 from jaxviz.cli import inputs, skips_subjects
 from jaxviz.cli.mistakes import Mistake
+from jaxviz.studies import Claim
 from jaxviz.transform import relu_layers
 
-__all__ = ["Subject", "checked_layers", "class_labels", "first_layer", "masks", "subject"]
-__all__ += ["top_layer", "write_study"]
+__all__ = [
+    "Subject",
+    "checked_layers",
+    "class_labels",
+    "first_layer",
+    "masks",
+    "subject",
+    "top_layer",
+    "write_study",
+]
 
 BATCH = 64
 """How many images are read at a time."""
@@ -61,15 +70,13 @@ class Subject(NamedTuple):
         ]
 
 
-def subject(
-    port: inputs.Port, data: str, *, images: int | None, seed: int, least: int = 2
-) -> Subject:
+def subject(port: inputs.Port, data: str, *, images: int, seed: int, least: int = 2) -> Subject:
     """A network with images of a set, drawn at random without repetition.
 
     Args:
       port: the network.
       data: the set, as `jaxviz.data.open_images` reads it.
-      images: how many images, or None for all.
+      images: how many images; all, where the set has fewer.
       seed: which ones, and of the shapes set itself.
       least: how many there must be.
 
@@ -85,17 +92,16 @@ def subject(
       >>> seen.x.shape, seen.words
       ((3, 64, 64, 3), '3 images of shapes')
     """
-    if images is not None and images < least:
+    if images < least:
         raise Mistake(f"--images must be at least {least}, not {images}")
     source = jv.data.open_images(data, seed=seed)
     order = np.random.default_rng(seed).permutation(len(source))
     found: list[np.ndarray] = []
     index: list[int] = []
     broken: list[int] = []
-    wanted = len(order) if images is None else images
     batches = jv.data.batches(
         source,
-        min(BATCH, wanted),
+        min(BATCH, images),
         prepare=port.card.to_display,
         indices=order,
         on_fault=lambda i, error: broken.append(i),
@@ -104,13 +110,13 @@ def subject(
         there = batch.index >= 0
         found.append(np.asarray(batch.input)[there])
         index += batch.index[there].tolist()
-        if len(index) >= wanted:
+        if len(index) >= images:
             break
     if len(index) < least:
         raise Mistake(
             f"--data {data} must hold at least {least} images, and {len(index)} were read"
         )
-    shown, kept = np.concatenate(found)[:wanted], np.array(index[:wanted])
+    shown, kept = np.concatenate(found)[:images], np.array(index[:images])
     left = len(source.skipped) + len(broken)
     words = f"{len(kept):,} images of {data}" + (f", {left} more cannot be read" if left else "")
     x = np.asarray(port.card.normalize(shown))
@@ -159,10 +165,10 @@ def write_study(
     *,
     command: str,
     start: float,
+    claims: Sequence[Claim],
     numbers: Mapping[str, Any],
     sheets: Sequence[report.Picture] = (),
     tables: Mapping[str, report.Table] | None = None,
-    finding: str = "",
 ) -> None:
     """Writes a study's folder, and says so in one line.
 
@@ -171,10 +177,10 @@ def write_study(
       page: without its last line, which is added.
       command: the study's name.
       start: when it began, by `time.perf_counter`.
+      claims: whose verdicts the line tells.
       numbers: for numbers.json.
       sheets: pictures beside those of the page.
       tables: for CSV files.
-      finding: a few words on what came out, for the line.
     """
     seconds = time.perf_counter() - start
     page = report.Page(
@@ -186,8 +192,8 @@ def write_study(
         f"{seconds:.0f} s. The PNG files and numbers.json lie beside this page.",
     )
     files = report.write_run(out, page, sheets=sheets, tables=tables, numbers=numbers)
-    found = f"; {finding}" if finding else ""
+    verdicts = ", ".join(claim.verdict for claim in claims) or "none"
     print(
-        f"wrote {len(files)} files to {out} in {time.perf_counter() - start:.0f} s{found}; "
-        f"open {Path(out) / 'index.html'}"
+        f"wrote {len(files)} files to {out} in {time.perf_counter() - start:.0f} s; claims: "
+        f"{verdicts}; open {Path(out) / 'index.html'}"
     )

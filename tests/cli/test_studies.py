@@ -58,7 +58,7 @@ def test_invariance(out, capsys):
     said = capsys.readouterr()
     assert said.err == ""
     assert said.out.count("\n") == 1
-    assert re.search(r"wrote \d+ files .* 1\. \w+", said.out)
+    assert re.search(r"wrote \d+ files .*; claims: [a-z, ]+; open", said.out)
     sound(out / "invariance")
     told = numbers(out / "invariance")
     assert told["layers"] == ["layer1.relu", "avgpool"]
@@ -177,12 +177,12 @@ def test_architecture(out):
 
 
 def test_a_narrow_net_is_trained_for_it():
-    port = study_architecture._trained("zfnet", 2, 0, lambda words: None)
+    port = study_architecture._trained("alexnet", 2, 0, lambda words: None)
     assert port.classes == 10
     kernel, stride = studies.first_convolution(port.model, np.zeros((1, 64, 64, 3), np.float32))
-    assert (kernel.shape, stride) == ((7, 7, 3, 24), (2, 2))
+    assert (kernel.shape, stride) == ((11, 11, 3, 16), (4, 4))
     untrained = getattr(
-        ports.new("zfnet", rngs=nnx.Rngs(0), num_classes=10, width=0.25).features, "0"
+        ports.new("alexnet", rngs=nnx.Rngs(0), num_classes=10, width=0.25).features, "0"
     )
     small = untrained.kernel[...] * (0.01 / untrained.kernel[...].std())
     # Two steps of AdamW, of at most the rate each.
@@ -200,6 +200,7 @@ BOXES = {f"{i}.png": {"eye": [0, 0, 8, 8]} for i in range(3)}
             ["invariance", "--layers", "layer1", "avgpol"],
             "unknown layer 'avgpol'; nearest: avgpool",
         ),
+        (["invariance", "--layers", "avgpool", "avgpool"], "two layers, not avgpool twice"),
         (["invariance", "--data", "shapess"], "no folder of images shapess"),
         (["invariance", "--seed", "-1"], "--seed must be from 0"),
         (["correspondence", "--model", "vgg16"], "study correspondence of vgg16 needs --boxes"),
