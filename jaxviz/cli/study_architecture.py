@@ -224,7 +224,7 @@ def _filters(seen: Subject, layer: FirstLayer) -> report.Section:
 def _mosaic(tiles: np.ndarray) -> np.ndarray:
     """Tiles in rows, with white lines between them."""
     count, height, width, _ = tiles.shape
-    across = math.ceil(math.sqrt(count * 1.5))
+    across = math.ceil(math.sqrt(count))
     down = math.ceil(count / across)
     sheet = np.ones((down * (height + 1) + 1, across * (width + 1) + 1, 3))
     for i, tile in enumerate(tiles):
