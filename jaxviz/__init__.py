@@ -32,8 +32,11 @@ from jaxviz.perturb import gaussian_blur as gaussian_blur
 from jaxviz.perturb import grid_shuffle_blur as grid_shuffle_blur
 from jaxviz.perturb import low_pass as low_pass
 from jaxviz.perturb import noise as noise
+from jaxviz.perturb import rotate as rotate
+from jaxviz.perturb import scale as scale
 from jaxviz.perturb import shuffle_patches as shuffle_patches
 from jaxviz.perturb import shuffle_pixels as shuffle_pixels
+from jaxviz.perturb import translate as translate
 
 # model -> image
 from jaxviz.synthesis import Maximized as Maximized

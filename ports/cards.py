@@ -94,6 +94,36 @@ class Card(NamedTuple):
         mean, std = (jnp.asarray(v, images.dtype) for v in (self.mean, self.std))
         return (images - mean) / std
 
+    def place(self, box: Sequence[int], *, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """Where a box of an image lies in the model's input.
+
+        Args:
+            box: top, left, bottom and right in pixels of the image, the last two exclusive.
+            size: height and width of the image.
+
+        Returns:
+            The same in pixels of the input, rounded, and cut at its border.
+
+        Raises:
+            ValueError: nothing of the box is in the input.
+
+        Example:
+            >>> card("vgg16").place((0, 0, 256, 256), size=(512, 512))
+            (0, 0, 112, 112)
+        """
+        whole = _resized((size[1], size[0]), self.resize)[::-1]
+        top, left, bottom, right = (
+            min(max(round(at * to / of) - round((to - self.input_size) / 2), 0), self.input_size)
+            for at, to, of in zip(box, 2 * whole, 2 * size, strict=True)
+        )
+        if top >= bottom or left >= right:
+            raise ValueError(
+                f"box {list(box)} (top, left, bottom, right) must have a part that the model sees, "
+                f"the middle {self.input_size} of the {whole[0]} x {whole[1]} pixels that an image "
+                f"of {size[0]} x {size[1]} is resized to."
+            )
+        return top, left, bottom, right
+
     def _cropped(self, image: np.ndarray) -> np.ndarray:
         _check(image)
         levels = Image.fromarray(np.round(image * 255).astype(np.uint8))

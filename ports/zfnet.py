@@ -33,6 +33,7 @@ class ZFNet(nnx.Module):
 
     Args:
         num_classes: number of logits.
+        width: as AlexNet's.
         rngs: where random initial weights come from.
 
     References:
@@ -40,30 +41,31 @@ class ZFNet(nnx.Module):
         section 3 and figure 3.
     """
 
-    def __init__(self, *, num_classes: int = 1000, rngs: nnx.Rngs):
+    def __init__(self, *, num_classes: int = 1000, width: float = 1.0, rngs: nnx.Rngs):
         conv = partial(Conv, rngs=rngs)
+        one, two, three, four, five = (round(count * width) for count in (96, 256, 384, 384, 256))
         self.features = Sequential(
             "features",
             [
-                conv("features.0", 3, 96, 7, stride=2, pad=1),
+                conv("features.0", 3, one, 7, stride=2, pad=1),
                 ReLU("features.1"),
                 MaxPool("features.2", 3, stride=2, pad=1),
                 LocalResponseNorm("features.3"),
-                conv("features.4", 96, 256, 5, stride=2),
+                conv("features.4", one, two, 5, stride=2),
                 ReLU("features.5"),
                 MaxPool("features.6", 3, stride=2, pad=1),
                 LocalResponseNorm("features.7"),
-                conv("features.8", 256, 384, 3, pad=1),
+                conv("features.8", two, three, 3, pad=1),
                 ReLU("features.9"),
-                conv("features.10", 384, 384, 3, pad=1),
+                conv("features.10", three, four, 3, pad=1),
                 ReLU("features.11"),
-                conv("features.12", 384, 256, 3, pad=1),
+                conv("features.12", four, five, 3, pad=1),
                 ReLU("features.13"),
                 MaxPool("features.14", 3, stride=2),
             ],
         )
         self.avgpool = AdaptiveAvgPool("avgpool", 6)
-        self.classifier = classifier(num_classes, rngs)
+        self.classifier = classifier(num_classes, rngs, width)
 
     def __call__(self, x: Float[Array, "n h w 3"]) -> Float[Array, "n k"]:
         """The logits of normalised images."""

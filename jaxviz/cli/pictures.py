@@ -10,7 +10,16 @@ from jaxtyping import Float, Int, UInt8
 from jaxviz import report
 from jaxviz.cli.maps import Maps, Occluder
 
-__all__ = ["cam_over", "drop_over", "enlarged", "figures", "labels_over", "legends", "magnitude"]
+__all__ = [
+    "cam_over",
+    "drop_over",
+    "enlarged",
+    "figures",
+    "heat_over",
+    "labels_over",
+    "legends",
+    "magnitude",
+]
 
 Image = Float[np.ndarray, "h w 3"]
 
@@ -56,6 +65,14 @@ def drop_over(image: Image, drop: Float[np.ndarray, "r c"], occluder: Occluder) 
     cells, limit = _cells(drop, image, occluder), _drop_limit(drop)
     colours = report.signed_colours(cells, limit=limit)
     return report.overlay(_faded(image), colours, alpha=0.25 + 0.65 * np.abs(cells) / limit)
+
+
+def heat_over(
+    image: Image, map: Float[np.ndarray, "r c"], occluder: Occluder, *, low: float, high: float
+) -> Image:
+    """A map of the occluder's positions over the image, dark at `low` and bright at `high`."""
+    colours = report.heat_colours(_cells(map, image, occluder), low=low, high=high)
+    return report.overlay(_faded(image), colours, alpha=0.8)
 
 
 def labels_over(

@@ -17,6 +17,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray
 
 from jaxviz.perturb import grid_shuffle_blur, shuffle_patches
 from jaxviz.studies.batches import in_batches
+from jaxviz.studies.inputs import checked
 from jaxviz.transform import as_argument, capture
 
 __all__ = [
@@ -103,7 +104,7 @@ def answers(
       >>> told.right.tolist(), told.probability.tolist()
       ([True, False], [0.5, 0.5])
     """
-    return Answers(*in_batches(_answered, as_argument(model), _checked(x, label), memory=memory))
+    return Answers(*in_batches(_answered, as_argument(model), checked(x, label), memory=memory))
 
 
 def answers_under(
@@ -145,7 +146,7 @@ def answers_under(
       Guo, Zhang, Wang, Exploring the impact of skip connection structures on the deep neural
       networks feature extraction based on feature visualization, Computer Engineering 51(4), 2025.
     """
-    inputs, classes = _checked(x, label)
+    inputs, classes = checked(x, label)
     model = as_argument(model)
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(len(inputs)))
     found = [
@@ -171,16 +172,6 @@ def _perturbed_answers(
 @functools.partial(jax.jit, static_argnames=("perturb", "size"))
 def _perturbed(keys: Array, x: Array, *, perturb: Perturbation, size: int) -> Array:
     return jax.vmap(lambda key, image: perturb(key, image[None], size)[0])(keys, x)
-
-
-def _checked(given_x: ArrayLike, given_label: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    x, label = np.asarray(given_x), np.asarray(given_label)
-    if x.ndim != 4 or not len(x) or label.shape != x.shape[:1]:
-        raise ValueError(
-            f"x must be images (n, h, w, c) and label one class for each, got {x.shape} and "
-            f"{label.shape}."
-        )
-    return x, label
 
 
 def relative_fall(whole: Answers, perturbed: Answers) -> Answers:

@@ -101,3 +101,24 @@ def test_where_weights_come_from_is_told_honestly():
     assert "timm/vgg19.tv_in1k, branch 'main' (not pinned to a commit); no checksum" in other
     assert ports.card("alexnet").source == "torchvision's alexnet-owt-7be5be79.pth"
     assert ports.card("zfnet").source == "no public weights"
+
+
+@pytest.mark.parametrize("size", [(300, 400), (512, 256), (100, 90)])
+def test_a_box_is_where_its_pixels_are(size):
+    """A white box on black, through the card: where it is white is where the card places it."""
+    card, (height, width) = ports.card("resnet18"), size
+    box = (height // 4, width // 3, height // 2, 3 * width // 4)
+    image = np.zeros((*size, 3), np.float32)
+    image[box[0] : box[2], box[1] : box[3]] = 1
+    white = card.to_display(image)[0, ..., 0] > 0.5
+    rows, columns = (np.flatnonzero(white.any(axis)) for axis in (1, 0))
+    top, left, bottom, right = card.place(box, size=size)
+    expected = np.array([rows[0], columns[0], rows[-1] + 1, columns[-1] + 1])
+    assert np.abs(np.array([top, left, bottom, right]) - expected).max() <= 1
+
+
+def test_a_box_that_is_cropped_away():
+    card = ports.card("vgg16")
+    assert card.place((0, 0, 256, 256), size=(256, 512)) == (0, 0, 224, 112)
+    with pytest.raises(ValueError, match="the middle 224 of the 256 x 512 pixels"):
+        card.place((0, 0, 50, 50), size=(256, 512))

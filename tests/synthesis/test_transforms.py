@@ -1,5 +1,7 @@
 """Transforms: against scipy on fixed parameters, and what their draws do."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -117,8 +119,8 @@ def test_colours_change_one_thing_each():
 @pytest.mark.parametrize(
     ("random", "fixed", "low", "high"),
     [
-        (t.random_rotate(20.0), t.rotate, -20.0, 20.0),
-        (t.random_scale(0.8, 1.3), t.scale, 0.8, 1.3),
+        (t.random_rotate(20.0), partial(t.rotate, fill=0.5), -20.0, 20.0),
+        (t.random_scale(0.8, 1.3), partial(t.scale, fill=0.5), 0.8, 1.3),
         (
             t.colour_jitter(contrast=0.3),
             lambda images, factor: t.adjust_colours(images, contrast=factor),
