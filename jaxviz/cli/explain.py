@@ -12,7 +12,6 @@ import tyro
 
 from jaxviz import report
 from jaxviz.cli import choose, inputs, maps, pictures
-from jaxviz.cli.mistakes import Mistake
 from jaxviz.cli.progress import progress
 
 __all__ = ["explain"]
@@ -61,16 +60,8 @@ def explain(
     chosen = None
     if target is not None:
         chosen = choose.class_index(target, categories=port.card.categories, count=port.classes)
-    if layer is not None:
-        inputs.checked_layer(port, layer)
-        if len(port.layers[layer].shape) != 4:
-            raise Mistake(
-                f"--layer must have positions, (n, h, w, c); '{layer}' has the shape "
-                f"{port.layers[layer].shape}"
-            )
-    else:
-        layer = choose.last_spatial(port.layers)
-    occluder = _occluder(port.card.input_size, window, stride, fill)
+    layer = inputs.layer_with_places(port, layer)
+    occluder = maps.checked_occluder(port.card.input_size, window, stride, fill)
 
     sections, numbers = [], []
     size = min(BATCH, len(photographs))
@@ -124,29 +115,6 @@ def explain(
         }
         files = report.write_run(Path(out), page, numbers=record)
     print(f"wrote {len(files)} files about {many} to {out}; open {Path(out) / 'index.html'}")
-
-
-def _occluder(side: int, window: int | None, stride: int | None, fill: str) -> maps.Occluder:
-    default_window, _ = choose.default_window(side)
-    window = default_window if window is None else window
-    stride = max(1, window // 2) if stride is None else stride
-    if not 1 <= window <= side:
-        raise Mistake(
-            f"--window must be from 1 to {side}, the input's side in pixels, not {window}"
-        )
-    if not 1 <= stride <= side:
-        raise Mistake(
-            f"--stride must be from 1 to {side}, the input's side in pixels, not {stride}"
-        )
-    if fill == "mean":
-        return maps.Occluder(window, stride, "mean")
-    try:
-        value = float(fill)
-    except ValueError:
-        value = np.nan
-    if not np.isfinite(value):
-        raise Mistake(f'--fill must be a finite number or "mean", not {fill}')
-    return maps.Occluder(window, stride, value)
 
 
 def _section(port, photograph, probability, target, found, occluder, stem) -> report.Section:
