@@ -16,14 +16,15 @@ class Server:
     def __init__(self, cache, log):
         environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(HERE.parents[1])}
         self.cache, self.log = cache, log
-        self.process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", str(HERE / "small_sweep.py")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log.open("ab"),
-            text=True,
-            env=environment,
-        )
+        with log.open("ab") as said:
+            self.process = subprocess.Popen(
+                [sys.executable, "-W", "ignore", str(HERE / "small_sweep.py")],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                text=True,
+                env=environment,
+            )
         assert self.process.stdout.readline() == "ready\n", log.read_text()
 
     def begin(self, out, **task):

@@ -57,7 +57,7 @@ def main():
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            sys.stdout = sys.stderr
+            os.dup2(2, 1)  # the output is for what this process has to say
             status = 1
             try:
                 run(json.loads(line))
