@@ -96,13 +96,15 @@ class Running(NamedTuple):
       x: the model's input, on the devices.
       label: the images' classes.
       turns: in how many turns each device takes it.
-      found: what is being computed, or None where a device had no memory for it.
+      found: what is being computed.
+      full: what a device said that had no memory for it.
     """
 
     x: Float[Array, "n h w c"]
     label: Int[np.ndarray, " n"]
     turns: int
-    found: Any
+    found: Any = None
+    full: Exception | None = None
 
 
 class Computer:
@@ -138,7 +140,7 @@ class Computer:
         except jax.errors.JaxRuntimeError as error:
             if not _is_full(error):
                 raise
-            return Running(x, label, self.turns, None)
+            return Running(x, label, self.turns, full=error)
 
     def finish(self, running: Running) -> tuple[dict[str, np.ndarray], Float[np.ndarray, "n h w"]]:
         """What has become of a batch.
@@ -146,19 +148,20 @@ class Computer:
         Raises:
           DeviceFull: a device cannot even hold what one image needs.
         """
-        found, turns = running.found, running.turns
+        found, turns, full = running.found, running.turns, running.full
         while True:
             try:
-                if found is None:
-                    turns, found = self.turns, self._run(running.x, running.label)
+                if full is not None:
+                    # Another batch that was under way may have found this out already.
+                    if turns == self.turns:
+                        self._take_less(full)
+                    turns = self.turns
+                    found = self._run(running.x, running.label)
                 return jax.tree.map(np.asarray, found)
             except jax.errors.JaxRuntimeError as error:
                 if not _is_full(error):
                     raise
-                found = None
-                # Another batch that was under way may have found this out already.
-                if turns == self.turns:
-                    self._take_less(error)
+                full = error
 
     def _run(self, x: Array, label: np.ndarray) -> Any:
         return _step(

@@ -120,7 +120,8 @@ def sweep(
     randomized = None if randomized is None else as_argument(randomized)
     rows = rows_of(images)
     example = _first_input(rows, prepare)
-    asked = checked(Asked(method, target, layer, window, stride, fill, curves), example.shape)
+    asked = Asked(method, target, layer, window, stride, fill, curves)
+    asked = checked(asked, example.shape, batch)
     known = store.begun(place)
     count = len(rows) if known is None else known["images"]
     size = batch_of(method, batch, count)

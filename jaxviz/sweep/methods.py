@@ -156,7 +156,9 @@ def answers(
       Arrays by name, with the images in front; and the heat.
     """
     logits = model(x)
-    probabilities, top = jax.nn.softmax(logits), jnp.argmax(logits, -1)
+    top, finite = jnp.argmax(logits, -1), jnp.isfinite(logits).all(-1, keepdims=True)
+    # In a fused program XLA has been seen to make numbers of NaN, on a CPU.
+    probabilities = jnp.where(finite, jax.nn.softmax(logits), jnp.nan)
     if isinstance(asked.target, str):
         classes = {"top": top, "label": jnp.maximum(label, 0)}[asked.target]
     else:

@@ -16,8 +16,8 @@ from jaxviz.sweep.methods import METHODS, Asked
 __all__ = ["checked", "parameters_of", "positions_of", "weights_hash"]
 
 
-def checked(asked: Asked, shape: tuple[int, ...]) -> Asked:
-    """`asked`, if it can be asked of inputs of a shape.
+def checked(asked: Asked, shape: tuple[int, ...], batch: int | None) -> Asked:
+    """`asked`, if it can be asked of inputs of a shape, so many at a time.
 
     Raises:
       ValueError: it cannot.
@@ -26,6 +26,8 @@ def checked(asked: Asked, shape: tuple[int, ...]) -> Asked:
         raise ValueError(f"unknown method '{asked.method}'; choose one of: {', '.join(METHODS)}.")
     if isinstance(asked.target, str) and asked.target not in ("top", "label"):
         raise ValueError(f"target must be a class, 'top' or 'label', not '{asked.target}'.")
+    if batch is not None and batch < 1:
+        raise ValueError(f"batch must be at least 1, got {batch}.")
     if asked.curves < 0:
         raise ValueError(f"curves must not be negative, got {asked.curves}.")
     if "layer" in METHODS[asked.method].options and asked.layer is None:
