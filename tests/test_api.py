@@ -119,7 +119,15 @@ def test_ports_uses_tap_alone():
 
 
 def test_import_leaves_pictures_and_weights_alone():
-    late = ["matplotlib", "ports", "torch", "tyro", "orbax.checkpoint", "huggingface_hub", "tensorstore"]
+    late = [
+        "matplotlib",
+        "ports",
+        "torch",
+        "tyro",
+        "orbax.checkpoint",
+        "huggingface_hub",
+        "tensorstore",
+    ]
     late += ["graphviz", "daft", "onnx", "jax2onnx"]
     code = f"import sys, jaxviz; print([m for m in {late} if m in sys.modules])"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout

@@ -51,7 +51,7 @@ def randomized(key: PRNGKeyArray, model: Callable) -> Callable:
 
 @jax.jit
 def rank_correlation(
-    a: Float[ArrayLike, "n *map"], b: Float[ArrayLike, "n *map"]
+    a: Float[ArrayLike, "n ..."], b: Float[ArrayLike, "n ..."]
 ) -> Float[Array, " n"]:
     """How alike two maps order their entries: Spearman's rank correlation, for each image.
 

@@ -141,16 +141,12 @@ def _meet(
     distributed: bool, coordinator: str | None, processes: int | None, process: int | None
 ) -> None:
     """Makes the processes of one sweep known to each other, before JAX looks for devices."""
-    by_hand = {"--coordinator": coordinator, "--processes": processes, "--process": process}
-    given = [name for name, value in by_hand.items() if value is not None]
-    if not given:
+    if coordinator is None and processes is None and process is None:
         if distributed:
             jax.distributed.initialize()
         return
-    lacks = [name for name in by_hand if name not in given]
-    if lacks:
-        raise Mistake(f"{' and '.join(given)} must come with {' and '.join(lacks)}")
-    assert processes is not None and process is not None
+    if coordinator is None or processes is None or process is None:
+        raise Mistake("--coordinator, --processes and --process must be given together, or none")
     if not 0 <= process < processes:
         raise Mistake(f"--process must be from 0 to {processes - 1}, not {process}")
     jax.distributed.initialize(coordinator, processes, process)
@@ -220,7 +216,8 @@ def _going_on(out: str) -> Iterator[None]:
 
 def _words(found: Summary) -> str:
     failed = len(found.failures)
-    return f"{found.counts['done']:,} images" + (f" and {failed:,} failures" if failed else "")
+    more = f" and {failed:,} failure{'s' if failed > 1 else ''}" if failed else ""
+    return f"{found.counts['done']:,} images{more}"
 
 
 def _tell(place: str) -> None:
@@ -228,14 +225,14 @@ def _tell(place: str) -> None:
     found = jv.sweep_status(place)
     parameters = found.about["parameters"]
     for name, value in {**parameters, **found.about["versions"]}.items():
-        print(f"{name:>16}  {value}")
+        print(f"{name:>20}  {value}")
     for word, count in found.counts.items():
-        print(f"{word.replace('_', ' '):>16}  {count:,}")
+        print(f"{word.replace('_', ' '):>20}  {count:,}")
     for name, scores in found.scores.items():
         if len(scores):
-            print(f"{name.replace('_', ' '):>16}  {np.nanmean(scores):.4f} (mean)")
+            print(f"{name.replace('_', ' '):>20}  {np.nanmean(scores):.4f} (mean)")
     for failure in found.failures:
-        print(f"{failure.status.replace('_', ' '):>16}  {failure.image}: {failure.reason}")
+        print(f"{failure.status.replace('_', ' '):>20}  {failure.image}: {failure.reason}")
     total = sum(found.counts.values())
     left = f"{found.counts['pending']:,} of {total:,} images are pending"
     print(f"{'all images are done' if found.complete else left}; wrote nothing")

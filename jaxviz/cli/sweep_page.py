@@ -152,7 +152,9 @@ def _scores(found: Summary) -> report.Section:
         picture = report.Picture("curves", chart, "The mean deletion and insertion curves")
         figures.append(report.Figure([picture], "deletion and insertion", "means over the images"))
     if len(hits := found.scores.get("in_object", np.zeros(0))):
-        text.append(f"The peak of the map lies in the object in {100 * hits.mean():.1f}% of images.")
+        text.append(
+            f"The peak of the map lies in the object in {100 * hits.mean():.1f}% of images."
+        )
     return report.Section("Scores", [report.Gallery(figures, size=420)] if figures else [], text)
 
 

@@ -6,7 +6,7 @@ import contextlib
 import importlib.metadata
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple
 
@@ -23,7 +23,7 @@ from jaxviz.sweep.parameters import checked, parameters_of, positions_of
 from jaxviz.sweep.rows import Rows, rows_of
 from jaxviz.sweep.store import Store
 from jaxviz.sweep.summary import Summary, mean_map, summary
-from jaxviz.sweep.watching import Clock, Note, Progress, finishing, journal
+from jaxviz.sweep.watching import Clock, Progress, finishing, journal
 from jaxviz.sweep.writing import Computed, Written, write_group
 from jaxviz.transform import as_argument
 
@@ -222,7 +222,7 @@ def _first_input(rows: Rows, prepare: Prepare) -> np.ndarray:
 
 
 def _check_classes(asked: Asked, rows: Rows, classes: int) -> None:
-    if asked.target == "label" and not (-1 <= rows.labels.min() and rows.labels.max() < classes):
+    if asked.target == "label" and not (rows.labels.min() >= -1 and rows.labels.max() < classes):
         raise ValueError(
             f"target 'label' needs labels below {classes}, the model's number of classes; one is "
             f"{rows.labels.max()}."
@@ -293,7 +293,7 @@ def _read(
     groups: Sequence[Sequence[int]],
     computer: Computer,
     prepare: Prepare,
-) -> Iterator[_Group]:
+) -> Generator[_Group, None, None]:
     """Reads the images of groups of batches, ahead of their use."""
     if not groups:
         return

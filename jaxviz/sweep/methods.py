@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -99,8 +99,8 @@ def _occluded(model, x, classes, asked, memory):
         memory=memory,
         over=POSITIONS,
     )
-    arrays = {"score": found.score, "drop": found.drop, "likeliest": found.label}
-    return Maps(arrays, found.to_pixels())
+    heat: Any = found.to_pixels()
+    return Maps({"score": found.score, "drop": found.drop, "likeliest": found.label}, heat)
 
 
 METHODS = {

@@ -255,7 +255,7 @@ def continued(place: str, parameters: Mapping[str, Any]) -> bool:
         return False
     before = about["parameters"]
     other = [
-        f"{name} {before.get(name)} (now {parameters.get(name)})"
+        f"{name} {before.get(name, 'not given')} (now {parameters.get(name, 'not given')})"
         for name in dict.fromkeys([*parameters, *before])
         if before.get(name) != parameters.get(name)
     ]

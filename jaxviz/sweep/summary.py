@@ -139,7 +139,9 @@ def sample(out: str | os.PathLike[str], count: int) -> list[Sample]:
     """
     kept = store.open_store(os.fspath(out))
     done = np.flatnonzero(store.statuses(kept) == store.DONE)
-    chosen = done[np.unique(np.linspace(0, len(done) - 1, min(count, len(done))).round().astype(int))]
+    chosen = done[
+        np.unique(np.linspace(0, len(done) - 1, min(count, len(done))).round().astype(int))
+    ]
     names = store.read_strings(kept, "image")
     maps = METHODS[kept.about["parameters"]["method"]].axes
     return [

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 __all__ = ["Clock", "Progress", "finishing", "journal"]
@@ -73,9 +73,7 @@ class Clock:
         elapsed, since = now - self._first[0], self._done - self._first[1]
         speed = since / elapsed if since and elapsed else 0.0
         left = (self._total - self._done) / speed if speed else None
-        return Progress(
-            self._total, self._done, self._failed, speed, speed * self._positions, left
-        )
+        return Progress(self._total, self._done, self._failed, speed, speed * self._positions, left)
 
 
 Note = Callable[..., None]
@@ -98,7 +96,7 @@ def journal(path: str | os.PathLike[str] | None) -> Iterator[Note]:
     with open(path, "a", encoding="utf-8") as file:
 
         def note(event: str, **facts: Any) -> None:
-            moment = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+            moment = datetime.now(UTC).isoformat(timespec="milliseconds")
             file.write(json.dumps({"time": moment, "event": event, **facts}) + "\n")
             file.flush()
 

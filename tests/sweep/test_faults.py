@@ -195,7 +195,7 @@ def test_a_map_that_is_not_finite_is_noted(tmp_path):
 def test_no_image_that_can_be_read(folder, tmp_path):
     for file in folder.rglob("*.png"):
         file.write_text("broken")
-    with pytest.raises(ValueError, match="none of the 25 images can be read; the first: .*is not"):
+    with pytest.raises(ValueError, match=r"none of the 25 images can be read; the first: .*is not"):
         swept(folder, tmp_path / "maps")
     assert not (tmp_path / "maps").exists()
 
@@ -208,7 +208,9 @@ def test_a_full_device_takes_half_as_much(method, tmp_path, monkeypatch):
     def full_above_one(*arguments, **options):
         turns.append(options["turns"])
         if options["turns"] < 4:
-            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes.")
+            raise jax.errors.JaxRuntimeError(
+                "RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes."
+            )
         return step(*arguments, **options)
 
     options = {"prepare": np.asarray, "batch": 4, "window": 4, "stride": 4}
@@ -314,8 +316,8 @@ def test_another_sweep_in_the_same_place_is_refused(tmp_path):
     with pytest.raises(OtherSweep) as caught:
         sweep(images, model, "occlusion", **{**options, "window": 4, "about": {"model": "two"}})
     assert "model one (now two), window 8 (now 4)" in str(caught.value)
+    weights = jax.tree_util.Partial(lambda w, x: model(x) * w, jnp.ones(()))
     with pytest.raises(OtherSweep, match="weights_hash"):
-        weights = jax.tree_util.Partial(lambda w, x: model(x) * w, jnp.ones(()))
         sweep(images, weights, "occlusion", **options)
     with pytest.raises(OtherSweep, match=r"method occlusion \(now saliency\)"):
         sweep(images, model, "saliency", **options)
@@ -355,7 +357,5 @@ def test_a_place_that_is_taken_is_left_alone(tmp_path):
 def test_an_option_that_does_not_fit(options, words, tmp_path):
     options = {"method": "saliency", "prepare": np.asarray, **options}
     with pytest.raises(ValueError, match=words):
-        sweep(
-            jv.data.shapes_images(2, size=SIZE), model, out=tmp_path / "maps", **options
-        )
+        sweep(jv.data.shapes_images(2, size=SIZE), model, out=tmp_path / "maps", **options)
     assert not (tmp_path / "maps").exists()

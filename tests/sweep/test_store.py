@@ -128,12 +128,16 @@ def test_zarr_reads_a_map_alone(stores):
 def test_status_says_what_the_sweep_said(stores):
     for found in stores.values():
         again = jv.sweep_status(found.place)
-        assert again.counts == found.counts == {
-            "pending": 0,
-            "done": 7,
-            "unreadable": 0,
-            "not_finite": 0,
-        }
+        assert (
+            again.counts
+            == found.counts
+            == {
+                "pending": 0,
+                "done": 7,
+                "unreadable": 0,
+                "not_finite": 0,
+            }
+        )
         np.testing.assert_array_equal(again.mean_map, found.mean_map)
         assert again.scores.keys() == found.scores.keys()
     assert set(stores["guided"].curves) == {"deletion", "insertion"}
