@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jaxviz.cli import study_reconstruction, study_skips
+from jaxviz.cli import study_ablation, study_reconstruction, study_skips
 
 __all__ = ["STUDIES", "study"]
 
 STUDIES: dict[str, Callable[..., None]] = {
+    "ablation": study_ablation.ablation,
     "reconstruction": study_reconstruction.reconstruction,
     "skips": study_skips.skips,
 }

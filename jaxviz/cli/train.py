@@ -1,21 +1,19 @@
-"""`jaxviz train`: the shapes nets from scratch, as the packaged weights were made."""
+"""`jaxviz train`: a net from scratch, on the endless shapes set or on a set of images."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import os
-import platform
 import time
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 import tyro
 
 __all__ = ["train"]
 
 FRESH_COUNT, FRESH_SEED = 2000, 2024
-"""The images that the finished net is tested on: how many, and the seed of their key."""
+"""The images that a net of the endless set is tested on: how many, and the seed of their key."""
+
+STEPS, TEST_COUNT = 100, 1000
+"""Of an epoch of the endless set, where nothing else is asked for."""
 
 OPTIONS = {
     "epochs": "--epochs",
@@ -23,131 +21,119 @@ OPTIONS = {
     "batch": "--batch",
     "test_count": "--test-count",
     "key": "--seed",
+    "images": "--data",
+    "test": "--test-data",
+    "settings": "--settings",
 }
-"""The option behind each argument of `jaxviz.training.train`."""
+"""The option behind each argument of `jaxviz.training.train` and `train_on`."""
 
 
 def train(
     *,
     model: Annotated[str, tyro.conf.arg(metavar="NAME")] = "shapes-residual",
+    data: Annotated[str, tyro.conf.arg(metavar="SET")] = "shapes",
+    test_data: Annotated[str | None, tyro.conf.arg(metavar="SET")] = None,
+    settings: Literal["adamw", "zeiler-fergus"] = "adamw",
     out: Annotated[str, tyro.conf.arg(metavar="DIR")] = "jaxviz-train",
     epochs: int = 6,
-    steps: int = 100,
-    batch: int = 64,
-    test_count: int = 1000,
+    steps: int | None = None,
+    batch: int | None = None,
+    test_count: int | None = None,
     seed: int = 0,
+    strict: bool = False,
 ) -> None:
-    """Trains a net on the endless shapes set; started again, it goes on after its last epoch.
+    """Trains a net from scratch; started again, it goes on after its last epoch.
 
     With the defaults this is the run that made the packaged weights, bit for bit.
 
-    Example: jaxviz train --model shapes-residual --out trained
+    Example: jaxviz train --model shapes-plain --data digits --epochs 20 --out trained
 
     Args:
-      model: shapes-plain, shapes-residual or shapes-dense.
+      model: A port; `jaxviz layers` lists all.
+      data: What it learns: the endless shapes set; shapes:500 for so many images of it; digits;
+        tfds:NAME:SPLIT; or a folder with a folder of images for each class.
+      test_data: What it is tested on after each epoch, named likewise; by default a fifth of each
+        class of the data is held out.
+      settings: The optimizer and the batch: AdamW, 64; or SGD as Zeiler and Fergus had it, with
+        momentum, filters clipped to an RMS of 0.1, 128.
       out: Folder for the weights, their record, the learning curve and a checkpoint of every
         epoch.
       epochs: How many epochs; each ends in a test and a checkpoint.
-      steps: Optimizer steps in an epoch.
+      steps: Optimizer steps in an epoch of the endless set, 100; of another set it is all images.
       batch: Images in a step.
-      test_count: Fresh images in the test after each epoch.
-      seed: Of the first weights and of the images.
+      test_count: Images of the endless set in the test after each epoch, 1000.
+      seed: Of the first weights, of the endless set's images, of the order of another set's.
+      strict: Fail at a file that cannot be used; by default such files are skipped and listed.
     """
-    import jax
-    from flax import nnx
-
-    import ports
     from jaxviz import report, training
-    from jaxviz.cli import inputs
+    from jaxviz.cli import inputs, trained_files, training_runs
     from jaxviz.cli.mistakes import Mistake
     from jaxviz.cli.progress import progress
 
     card = inputs.checked_card(model)
-    if not model.startswith("shapes-"):
-        nets = ", ".join(name for name in ports.names() if name.startswith("shapes-"))
-        raise Mistake(f"--model must be a net for the shapes set ({nets}), not {model}")
-    for name, number in (
-        ("epochs", epochs),
-        ("steps", steps),
-        ("batch", batch),
-        ("test-count", test_count),
-    ):
-        if number < 1:
+    numbers = {"epochs": epochs, "steps": steps, "batch": batch, "test-count": test_count}
+    for name, number in numbers.items():
+        if number is not None and number < 1:
             raise Mistake(f"--{name} must be at least 1, not {number}")
+    endless = data == "shapes"
+    for option, given in (("--steps", steps), ("--test-count", test_count)):
+        if given is not None and not endless:
+            raise Mistake(f"{option} is for the endless set; an epoch of {data} is all its images")
+    if endless and test_data is not None:
+        raise Mistake("--test-data is for other sets; the endless one is tested on fresh images")
     inputs.checked_seed(seed)
     folder = report.check_writable(out)
-    checkpoints = folder / "checkpoints"
-    source = training.ShapesSource(mean=card.mean[0], std=card.std[0], size=card.input_size)
-    net = ports.new(model, rngs=nnx.Rngs(seed))
-    whole = not checkpoints.exists()
-    with progress(epochs) as step:
-        step("compiling, first epoch")
-        start_cpu = time.process_time()
+    how = training_runs.How(
+        card,
+        epochs=epochs,
+        batch=batch or training.SETTINGS[settings].batch,
+        settings=settings,
+        seed=seed,
+        checkpoints=folder / "checkpoints",
+    )
+    whole = not how.checkpoints.exists()
+    with progress(epochs + (not endless)) as step:
         try:
-            trained = training.train(
-                net,
-                source,
-                key=jax.random.key(seed),
-                epochs=epochs,
-                steps_per_epoch=steps,
-                batch=batch,
-                test_count=test_count,
-                checkpoints=checkpoints,
-                on_epoch=lambda done: step(
-                    f"epoch {done.epoch}: loss {done.loss:.3f}, "
-                    f"test {100 * done.test_accuracy:.1f}%"
-                ),
-            )
+            if endless:
+                step("compiling, first epoch")
+                start = time.process_time()
+                run = training_runs.on_shapes(
+                    how, steps or STEPS, test_count or TEST_COUNT, (FRESH_COUNT, FRESH_SEED), step
+                )
+            else:
+                step(f"opening {data}")
+                sets = training_runs.opened(data, test_data, seed=seed, strict=strict)
+                step("compiling, first epoch")
+                start = time.process_time()
+                run = training_runs.on_images(how, *sets, step, strict=strict)
         except training.OtherRun as other:
             option = OPTIONS[other.argument]
-            was = "" if option == "--seed" else f" {other.before}"
+            told = not isinstance(other.before, dict | list) and other.before is not None
             raise Mistake(
-                f"{out} holds a run with another {option}{was}; give the options of that run to "
-                "go on with it, or another --out"
+                f"{out} holds a run with another {option}{f' {other.before}' if told else ''}; "
+                "give the options of that run to go on with it, or another --out"
             ) from other
         except training.OtherModel as other:
             raise Mistake(f"{out} holds a run of another --model than {model}") from other
-        cpu_seconds = time.process_time() - start_cpu
-    accuracy = training.evaluate(
-        trained.model, source, key=jax.random.key(FRESH_SEED), count=FRESH_COUNT
-    )
-    record = trained.record
-    weights = folder / f"{model}.safetensors"
-    ports.save(trained.model, weights)
-    described: dict[str, Any] = {
-        "model": model,
-        "parameters": card.parameters,
-        "command": f"jaxviz train --model {model} --epochs {epochs} --steps {steps} "
-        f"--batch {batch} --test-count {test_count} --seed {seed}",
-        "seed": seed,
-        "epochs": epochs,
-        "steps": epochs * steps,
-        "batch": batch,
-        "optimizer": "jaxviz.training.adamw",
-        "fresh_images": {"count": FRESH_COUNT, "key": FRESH_SEED, "accuracy": accuracy},
-        "wall_clock_seconds": round(sum(line.seconds for line in record), 1),
         # Of a run in several goes, the processor time of the earlier ones is not known.
-        "cpu_seconds": round(cpu_seconds, 1) if whole else None,
-        "machine": f"{os.cpu_count()} CPU cores ({platform.machine()}), {jax.default_backend()}",
-        "versions": {"python": platform.python_version(), "jax": jax.__version__},
-        "curve": [line._asdict() for line in record],
+        cpu_seconds = round(time.process_time() - start, 1) if whole else None
+    options = {
+        "--model": model,
+        "--data": None if endless else data,
+        "--test-data": test_data,
+        "--settings": None if settings == "adamw" else settings,
+        "--epochs": epochs,
+        "--steps": (steps or STEPS) if endless else None,
+        "--batch": how.batch,
+        "--test-count": (test_count or TEST_COUNT) if endless else None,
+        "--seed": seed,
     }
-    report.write_file(folder / f"{model}.json", json.dumps(described, indent=2) + "\n")
-    table = io.StringIO()
-    csv.writer(table, lineterminator="\n").writerows([record[0]._fields, *record])
-    report.write_file(folder / "learning.csv", table.getvalue())
-    chart = report.line_chart(
-        [line.epoch for line in record],
-        {
-            "training batches": [line.train_accuracy for line in record],
-            "fresh images": [line.test_accuracy for line in record],
-        },
-        across="epoch",
-        up="fraction right",
-        title=f"{model} on the shapes set",
-    )
-    report.write_file(folder / "learning.png", report.png_bytes(chart))
+    given = " ".join(f"{name} {value}" for name, value in options.items() if value is not None)
+    command = f"jaxviz train {given}{' --strict' if strict else ''}"
+    weights = trained_files.write(folder, how, run, command=command, cpu_seconds=cpu_seconds)
+    for line in trained_files.skipped_lines(run.skipped, folder):
+        print(line)
     print(
         f"wrote {weights}, its record, learning.csv, learning.png and {epochs} checkpoints to "
-        f"{out}; {100 * accuracy:.1f}% of {FRESH_COUNT:,} fresh images are right"
+        f"{out}; {run.words}"
     )

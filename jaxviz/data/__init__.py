@@ -1,25 +1,23 @@
-"""Images in: files, folders, sets, and the synthetic shapes; knows no model."""
+"""Images in: files, folders, sets of labelled images, the synthetic shapes; knows no model."""
 
-# A set in batches
+from jaxviz.data.arrays import ImageArrays as ImageArrays
+from jaxviz.data.arrays import image_arrays as image_arrays
 from jaxviz.data.batches import Batch as Batch
 from jaxviz.data.batches import batches as batches
-
-# Sets of labelled images
 from jaxviz.data.digits import Digits as Digits
 from jaxviz.data.digits import digits_images as digits_images
 from jaxviz.data.folder import ImageFolder as ImageFolder
 from jaxviz.data.folder import image_folder as image_folder
-
-# Files
 from jaxviz.data.image_files import list_images as list_images
 from jaxviz.data.image_files import load_image as load_image
 from jaxviz.data.image_set import ImageSet as ImageSet
 from jaxviz.data.image_set import Skipped as Skipped
 from jaxviz.data.open_images import open_images as open_images
+from jaxviz.data.part import Part as Part
+from jaxviz.data.part import held_out as held_out
+from jaxviz.data.part import part as part
 from jaxviz.data.shapes_images import ShapesImages as ShapesImages
 from jaxviz.data.shapes_images import shapes_images as shapes_images
-
-# Pictures drawn on the device
 from jaxviz.data.synthetic import SHAPE_NAMES as SHAPE_NAMES
 from jaxviz.data.synthetic import Shapes as Shapes
 from jaxviz.data.synthetic import shapes as shapes

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-__all__ = ["IMAGE_SUFFIXES", "list_images", "load_image"]
+__all__ = ["IMAGE_SUFFIXES", "as_rgb", "list_images", "load_image"]
 
 IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -37,8 +37,8 @@ def _open(path: Path) -> Image.Image:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def _as_rgb(picture: Image.Image) -> Float[np.ndarray, "h w 3"]:
-    """One frame as RGB in [0, 1]."""
+def as_rgb(picture: Image.Image) -> Float[np.ndarray, "h w 3"]:
+    """One frame of Pillow's as RGB in [0, 1]."""
     mode = picture.mode
     if mode.startswith(("I", "F")):
         # Pillow's own conversion of these to RGB clips all values above 255.
@@ -97,7 +97,7 @@ def load_image(path: PathLike, *, max_megapixels: float = 100.0) -> Float[np.nda
             with _open(path) as picture:
                 width, height = picture.size
                 if width * height <= max_megapixels * 1e6:
-                    return _as_rgb(ImageOps.exif_transpose(picture))
+                    return as_rgb(ImageOps.exif_transpose(picture))
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no image file {path}.") from None
     except PermissionError:

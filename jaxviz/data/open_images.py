@@ -16,8 +16,8 @@ __all__ = ["SHAPES_COUNT", "open_images"]
 SHAPES_COUNT = 1000
 """How many pictures `shapes` stands for."""
 
-# A TFDS name may have a configuration and a version, as `imagenet_v2/matched-frequency:3.0.0`, and a
-# split a part, as `train[:80%]`.
+# A TFDS name may have a configuration and a version, as `imagenet_v2/topimages:3.0.0`, and a split
+# a part, as `train[:80%]`.
 _TFDS = re.compile(r"tfds:(?P<name>[\w/.-]+(:\d+\.\d+\.\d+)?)(:(?P<split>[A-Za-z_].*))?")
 
 
@@ -80,9 +80,9 @@ def open_images(
                 "tfds:NAME:SPLIT, as tfds:mnist:test."
             )
         return tfds_images(named["name"], split=named["split"] or "train", data_dir=data_dir)
-    if not Path(spec).exists():
+    if not spec or not Path(spec).exists():
         raise FileNotFoundError(
-            f"There is no folder of images {spec}; a set is a folder that holds a folder of images "
-            "for each class, shapes, shapes:COUNT, digits, or tfds:NAME:SPLIT."
+            f"There is no folder of images {spec or repr(spec)}; a set is a folder that holds a "
+            "folder of images for each class, shapes, shapes:COUNT, digits, or tfds:NAME:SPLIT."
         )
     return image_folder(spec, per_class=per_class, strict=strict, check=check)

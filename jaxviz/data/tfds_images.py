@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
+import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
+from PIL import Image
 
+from jaxviz.data.image_files import as_rgb
 from jaxviz.data.image_set import Skipped
 
 __all__ = ["TfdsImages", "tfds_images"]
+
+_READERS = 8
+_ANY_SET = "**/*.*.*/features.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +33,7 @@ class TfdsImages:
     Attributes:
       name: the set's full name, with its configuration and version.
       split: which part of it.
-      source: TFDS's random-access source of that part.
+      source: TFDS's random-access source of that part, with images as the bytes of their files.
       categories: the classes' names.
     """
 
@@ -31,13 +41,22 @@ class TfdsImages:
     split: str
     source: Any
     categories: tuple[str, ...]
-    _labelled: Any
 
     @cached_property
     def labels(self) -> Int[np.ndarray, " n"]:
-        """Of each image the index of its category; the records are read once for it, undecoded."""
-        count = len(self._labelled)
-        return np.array([int(self._labelled[i]["label"]) for i in range(count)])
+        """Of each image the index of its category; -1 of a record that cannot be read.
+
+        All records are read once for it, and no image is decoded.
+        """
+
+        def label(index: int) -> int:
+            try:
+                return int(self.source[index]["label"])
+            except RuntimeError:
+                return -1
+
+        with ThreadPoolExecutor(_READERS) as readers:
+            return np.array(list(readers.map(label, range(len(self)))))
 
     @cached_property
     def names(self) -> Sequence[str]:
@@ -54,11 +73,17 @@ class TfdsImages:
         return len(self.source)
 
     def __getitem__(self, index: int) -> tuple[Float[np.ndarray, "h w 3"], int]:
-        """An image and its label; grey images get three equal channels."""
+        """An image and its label, as `load_image` would read it."""
         index = range(len(self))[index]
-        record = self.source[index]
-        image = np.asarray(record["image"], np.float32) / 255
-        return np.repeat(image, 3 // image.shape[-1], -1), int(record["label"])
+        try:
+            record = self.source[index]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                image = as_rgb(Image.open(io.BytesIO(record["image"])))
+        except Exception as error:
+            # Files and records that are damaged raise what their decoders please.
+            raise ValueError(f"the record cannot be read; it may be damaged ({error}).") from error
+        return image, int(record["label"])
 
 
 def tfds_images(
@@ -82,5 +107,57 @@ def tfds_images(
       FileNotFoundError: the set is not prepared there.
       ValueError: it has no such split, is no set of images with labels, or is not kept as
         ArrayRecord files.
+
+    Example:
+      >>> tfds_images("mnist", split="test", data_dir="nowhere")
+      Traceback (most recent call last):
+      FileNotFoundError: There is no prepared set mnist in nowhere; it has none.
     """
-    raise NotImplementedError("sets of TensorFlow Datasets cannot be read yet")
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError:
+        raise ImportError(
+            "sets of TensorFlow Datasets need tensorflow-datasets, which is not installed; "
+            "`pip install 'jaxviz[data]'` brings it."
+        ) from None
+    root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    builder = tfds.builder_from_directory(_prepared(root, name))
+    info = builder.info
+    features = dict(info.features.items()) if hasattr(info.features, "items") else {}
+    if not (
+        isinstance(features.get("image"), tfds.features.Image)
+        and isinstance(features.get("label"), tfds.features.ClassLabel)
+    ):
+        raise ValueError(
+            f"{info.full_name} must have a feature `image`, an image, and `label`, a class; "
+            f"it has {', '.join(features)}."
+        )
+    if features["image"].np_dtype == np.float32:
+        raise ValueError(f"{info.full_name} must have images of whole numbers, not of float32.")
+    if info.file_format is not tfds.core.FileFormat.ARRAY_RECORD:
+        raise ValueError(
+            f"{info.full_name} is kept as {info.file_format.value}, and can be read at random as "
+            'array_record only; prepare it with file_format="array_record".'
+        )
+    if re.split(r"[\[+]", split)[0] not in info.splits:
+        raise ValueError(f"{info.full_name} has the splits {', '.join(info.splits)}, not {split}.")
+    # Pillow decodes the images, as it does those of folders; TFDS would say that it misses OpenCV.
+    undecoded = {"image": tfds.decode.SkipDecoding()}
+    try:
+        source = builder.as_data_source(split=split, decoders=undecoded)
+    except (ValueError, KeyError):
+        raise ValueError(
+            f"{info.full_name} has no part {split}; a part is like train or train[:80%]."
+        ) from None
+    return TfdsImages(info.full_name, split, source, tuple(features["label"].names))
+
+
+def _prepared(root: Path, name: str) -> Path:
+    """The folder of a set: of several versions, the newest."""
+    base, _, version = name.partition(":")
+    found = [file.parent for file in (root / base).glob(f"{version or '*.*.*'}/features.json")]
+    if not found:
+        there = sorted(str(file.parents[1].relative_to(root)) for file in root.glob(_ANY_SET))
+        listed = f"it has {', '.join(dict.fromkeys(there))}" if there else "it has none"
+        raise FileNotFoundError(f"There is no prepared set {name} in {root}; {listed}.")
+    return max(found, key=lambda folder: [int(part) for part in folder.name.split(".")])

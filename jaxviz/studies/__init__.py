@@ -1,5 +1,10 @@
 """The experiments of the papers: from a model and images to numbers, and what they say."""
 
+# Layers taken out
+from jaxviz.studies.ablation import VARIANTS as VARIANTS
+from jaxviz.studies.ablation import Ablated as Ablated
+from jaxviz.studies.ablation import ablation as ablation
+from jaxviz.studies.ablation import depth_claim as depth_claim
 from jaxviz.studies.batches import in_batches as in_batches
 
 # Estimates, comparisons, verdicts
@@ -30,3 +35,9 @@ from jaxviz.studies.skips import answers_under as answers_under
 from jaxviz.studies.skips import last_of_each_size as last_of_each_size
 from jaxviz.studies.skips import layer_peaks as layer_peaks
 from jaxviz.studies.skips import relative_fall as relative_fall
+
+# Networks of numbered layers
+from jaxviz.studies.variant_net import LayerSpec as LayerSpec
+from jaxviz.studies.variant_net import Variant as Variant
+from jaxviz.studies.variant_net import VariantNet as VariantNet
+from jaxviz.studies.variant_net import layers_of as layers_of

@@ -99,8 +99,9 @@ def _occluded(model, x, classes, asked, memory):
         memory=memory,
         over=POSITIONS,
     )
+    arrays: Any = {"score": found.score, "drop": found.drop, "likeliest": found.label}
     heat: Any = found.to_pixels()
-    return Maps({"score": found.score, "drop": found.drop, "likeliest": found.label}, heat)
+    return Maps(arrays, heat)
 
 
 METHODS = {

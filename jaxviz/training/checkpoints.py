@@ -96,11 +96,15 @@ class Checkpoints:
 
     `model` is a plain tree of dictionaries, as `["layer3"]["conv1"]["kernel"]`, which can be read
     without building the model. To be closed after use, or used in a `with`.
+
+    Args:
+      directory: made if it does not exist.
+      keep: how many of the last epochs stay; None keeps all.
     """
 
-    def __init__(self, directory: str | os.PathLike[str]):
+    def __init__(self, directory: str | os.PathLike[str], keep: int | None = None):
         self.directory = Path(directory).absolute()
-        options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False)
+        options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False, max_to_keep=keep)
         self.manager = ocp.CheckpointManager(self.directory, options=options)
 
     def __enter__(self) -> Checkpoints:
@@ -117,7 +121,13 @@ class Checkpoints:
         self, model: nnx.Module, optimizer: Any, run: dict[str, Any], record: list[Any]
     ) -> None:
         """Saves the state after the epoch of the record's last line."""
-        described = {**run, "shapes": _shapes_of(model), "record": [list(line) for line in record]}
+        described = {
+            **run,
+            # Where in the data the run goes on: which images come then follows from the key.
+            "position": {"epochs_done": len(record), "steps_into_the_next": 0},
+            "shapes": _shapes_of(model),
+            "record": [list(line) for line in record],
+        }
         items = {
             "model": ocp.args.StandardSave(_bare(_arrays(model))),
             "optimizer": ocp.args.StandardSave(_bare(optimizer)),

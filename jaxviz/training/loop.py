@@ -1,13 +1,11 @@
-"""The training loop: minibatch descent of the cross-entropy, tested and saved every epoch."""
+"""Training on an endless source of images, which is compiled into the step."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,85 +14,22 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from jaxviz.training.checkpoints import Checkpoints, evaluating
+from jaxviz.training.checkpoints import evaluating
+from jaxviz.training.descent import (
+    Epoch,
+    State,
+    Trained,
+    begun,
+    descend,
+    described_key,
+    run_epochs,
+)
+from jaxviz.training.optimizers import adamw
 from jaxviz.training.sources import Source
 
-__all__ = ["Epoch", "Trained", "adamw", "evaluate", "train"]
+__all__ = ["evaluate", "train"]
 
 Model = TypeVar("Model", bound=nnx.Module)
-
-
-class Epoch(NamedTuple):
-    """One line of a learning record.
-
-    Attributes:
-      epoch: how many epochs are done, from 1.
-      step: how many optimizer steps are done.
-      loss: mean cross-entropy of the epoch's training batches, in nats.
-      train_accuracy: fraction right in those batches, as they were met.
-      test_accuracy: fraction right on the run's held-out images, after the epoch.
-      seconds: wall-clock time of the epoch, compilation included.
-    """
-
-    epoch: int
-    step: int
-    loss: float
-    train_accuracy: float
-    test_accuracy: float
-    seconds: float
-
-
-class Trained(NamedTuple, Generic[Model]):
-    """A trained model, in evaluation mode, and how it came about."""
-
-    model: Model
-    record: list[Epoch]
-
-
-def adamw(
-    steps: int, *, peak: float = 4e-3, weight_decay: float = 1e-2
-) -> optax.GradientTransformationExtraArgs:
-    """AdamW whose learning rate rises for a twentieth of the run, then falls to 0 as a cosine.
-
-    Args:
-      steps: how many optimizer steps the run has.
-      peak: the largest learning rate.
-      weight_decay: per unit of learning rate; of kernels only, not of biases and scales.
-
-    Returns:
-      An optax optimizer.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> optimizer = adamw(100)
-      >>> weights = {"kernel": jnp.ones((2, 2))}
-      >>> change, _ = optimizer.update(weights, optimizer.init(weights), weights)
-      >>> float(change["kernel"].sum())  # the first step of the warm-up
-      0.0
-
-    References:
-      I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", 2019; "SGDR", 2017.
-    """
-    rate = optax.warmup_cosine_decay_schedule(0.0, peak, max(1, steps // 20), max(2, steps))
-    return optax.adamw(
-        rate,
-        weight_decay=weight_decay,
-        mask=lambda weights: jax.tree.map(lambda weight: weight.ndim > 1, weights),
-    )
-
-
-class _State(NamedTuple):
-    """All that an optimizer step reads and writes, as plain trees of arrays."""
-
-    weights: dict[Any, Any]
-    others: dict[Any, Any]
-    optimizer: Any
-
-
-def _parts(model: nnx.Module) -> tuple[dict[Any, Any], dict[Any, Any]]:
-    """A module's weights, and its other arrays (batch statistics, random keys)."""
-    _, weights, others = nnx.split(model, nnx.Param, ...)
-    return nnx.to_pure_dict(weights), nnx.to_pure_dict(others)
 
 
 def train(
@@ -108,6 +43,7 @@ def train(
     optimizer: optax.GradientTransformation | None = None,
     test_count: int = 1000,
     checkpoints: str | os.PathLike[str] | None = None,
+    also: Mapping[str, Any] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> Trained[Model]:
     """Trains a Flax NNX classifier by minibatch descent of the cross-entropy.
@@ -129,6 +65,8 @@ def train(
       test_count: images of the test after each epoch, the same ones each time.
       checkpoints: a directory for the Orbax checkpoints `0` (untrained), `1`, ...; made if it does
         not exist.
+      also: whatever else tells this run from another, in words and numbers as JSON keeps them;
+        compared with the checkpoints as the arguments are.
       on_epoch: is called with each new line of the record, after its checkpoint is written.
 
     Returns:
@@ -166,63 +104,48 @@ def train(
         if number < 1:
             raise ValueError(f"train needs {name} of at least 1, not {number}.")
     descent = adamw(epochs * steps_per_epoch) if optimizer is None else optimizer
-    model = nnx.clone(model)
-    model.train()
+    model, state = begun(model, descent)
     form = nnx.graphdef(model)
-    # Copies, since the training step donates its arrays, and these are the caller's.
-    weights, others = jax.tree.map(jnp.copy, _parts(model))
-    state = _State(weights, others, descent.init(weights))
     train_key, test_key = jax.random.split(key)
+
+    def loss_of(logits: Array, label: Array) -> tuple[Array, Array]:
+        loss = optax.softmax_cross_entropy_with_integer_labels(logits, label).mean()
+        return loss, jnp.stack([loss, jnp.mean(logits.argmax(-1) == label)])
 
     # The steps are called one by one, since XLA on a CPU runs the convolutions' gradients slower
     # inside a loop: ShapesPlain, batch of 8, 62 ms of processor time a step against 600 in a scan.
     @partial(jax.jit, donate_argnums=(0, 1))
-    def step(state: _State, totals: Array, number: Array) -> tuple[_State, Array]:
+    def step(state: State, totals: Array, number: Array) -> tuple[State, Array]:
         image, label = source(jax.random.fold_in(train_key, number), batch)
+        state, scores = descend(form, descent, state, image, label, loss_of)
+        return state, totals + scores
 
-        def loss_of(weights: dict[Any, Any]) -> tuple[Array, tuple[dict[Any, Any], Array]]:
-            model = nnx.merge(form, weights, state.others)
-            logits = model(image)
-            loss = optax.softmax_cross_entropy_with_integer_labels(logits, label).mean()
-            right = jnp.mean(logits.argmax(-1) == label)
-            return loss, (_parts(model)[1], jnp.stack([loss, right]))
-
-        gradient, (others, scores) = jax.grad(loss_of, has_aux=True)(state.weights)
-        change, optimizer_state = descent.update(gradient, state.optimizer, state.weights)
-        stepped = cast(dict[Any, Any], optax.apply_updates(state.weights, change))
-        return _State(stepped, others, optimizer_state), totals + scores
+    def one_epoch(state: State, epoch: int) -> tuple[State, float, float]:
+        totals = jnp.zeros(2)
+        for number in range((epoch - 1) * steps_per_epoch, epoch * steps_per_epoch):
+            state, totals = step(state, totals, np.int32(number))
+        loss, right = (float(total) for total in totals / steps_per_epoch)
+        return state, loss, right
 
     run = {
         "epochs": epochs,
         "steps_per_epoch": steps_per_epoch,
         "batch": batch,
         "test_count": test_count,
-        "key": np.asarray(jax.random.key_data(key)).tolist(),
+        "key": described_key(key),
+        **(also or {}),
     }
-    record: list[Epoch] = []
-    with contextlib.nullcontext() if checkpoints is None else Checkpoints(checkpoints) as store:
-        if store is not None and store.epochs():
-            saved = store.resume(model, state.optimizer, run)
-            state = _State(*_parts(saved.model), saved.optimizer)
-            record = [Epoch(*line) for line in saved.record]
-        elif store is not None:
-            store.save(model, state.optimizer, run, record)
-
-        for epoch in range(len(record) + 1, epochs + 1):
-            start = time.perf_counter()
-            totals = jnp.zeros(2)
-            for number in range((epoch - 1) * steps_per_epoch, epoch * steps_per_epoch):
-                state, totals = step(state, totals, np.int32(number))
-            loss, right = (float(total) for total in totals / steps_per_epoch)
-            model = nnx.merge(form, state.weights, state.others)
-            tested = evaluate(model, source, key=test_key, count=test_count)
-            seconds = time.perf_counter() - start
-            record.append(Epoch(epoch, epoch * steps_per_epoch, loss, right, tested, seconds))
-            if store is not None:
-                store.save(model, state.optimizer, run, record)
-            if on_epoch is not None:
-                on_epoch(record[-1])
-    return Trained(evaluating(nnx.merge(form, state.weights, state.others)), record)
+    return run_epochs(
+        model,
+        state,
+        run=run,
+        epochs=epochs,
+        steps=steps_per_epoch,
+        one_epoch=one_epoch,
+        test=lambda model: evaluate(model, source, key=test_key, count=test_count),
+        checkpoints=checkpoints,
+        on_epoch=on_epoch,
+    )
 
 
 @partial(jax.jit, static_argnames=("source", "count"))

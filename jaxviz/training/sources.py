@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from jaxviz.data import shapes
@@ -20,8 +21,8 @@ class ShapesSource:
     """The shapes set, normalised as a model wants it: a `Source`.
 
     Args:
-      mean: subtracted from images in [0, 1].
-      std: then divides them.
+      mean: subtracted from images in [0, 1]; one number, or one for each channel.
+      std: then divides them; likewise.
       size: height and width of the images, in pixels.
 
     Example:
@@ -32,8 +33,8 @@ class ShapesSource:
       ((2, 16, 16, 3), (2,))
     """
 
-    mean: float = 0.5
-    std: float = 0.25
+    mean: float | tuple[float, ...] = 0.5
+    std: float | tuple[float, ...] = 0.25
     size: int = 64
 
     def __call__(
@@ -41,4 +42,5 @@ class ShapesSource:
     ) -> tuple[Float[Array, "n h w 3"], Int[Array, " n"]]:
         """Renders `count` images."""
         drawn = shapes(key, count, size=self.size)
-        return (drawn.image - self.mean) / self.std, drawn.label
+        mean, std = (jnp.asarray(value, jnp.float32) for value in (self.mean, self.std))
+        return (drawn.image - mean) / std, drawn.label

@@ -13,6 +13,7 @@ from PIL import Image
 import jaxviz as jv
 import ports
 from jaxviz.cli import main, maps, train
+from jaxviz.training import SETTINGS
 
 SMALL = ["--model", "shapes-plain", "--weights", "random"]
 
@@ -366,16 +367,18 @@ def test_the_defaults_of_train_are_the_packaged_run():
     options = inspect.signature(train.train).parameters
     for name in ("shapes-plain", "shapes-residual", "shapes-dense"):
         record = json.loads((files("ports") / "weights" / f"{name}.json").read_text())
-        for option in ("epochs", "batch", "seed"):
+        for option in ("epochs", "seed"):
             assert record[option] == options[option].default
-        assert record["steps"] == options["epochs"].default * options["steps"].default
+        assert (options["data"].default, options["settings"].default) == ("shapes", "adamw")
+        assert record["batch"] == SETTINGS["adamw"].batch
+        assert record["steps"] == options["epochs"].default * train.STEPS
         assert record["fresh_images"]["count"] == train.FRESH_COUNT
         assert record["fresh_images"]["key"] == train.FRESH_SEED
 
 
 def test_train_refuses(tmp_path, capsys):
-    assert "--model must be a net for the shapes set" in refusal(
-        capsys, "train", "--model", "vgg16", "--out", tmp_path / "x"
+    assert "unknown model 'vgg61'; nearest: vgg1" in refusal(
+        capsys, "train", "--model", "vgg61", "--out", tmp_path / "x"
     )
     assert "--epochs must be at least 1, not 0" in refusal(
         capsys, "train", "--epochs", "0", "--out", tmp_path / "x"

@@ -1,0 +1,116 @@
+"""`jaxviz train` on sets of images; its runs on the endless set are among test_commands.py's."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import ports
+from jaxviz.cli import main
+
+
+def run(*args):
+    return main(["train", "--model", "shapes-plain", *map(str, args)])
+
+
+def refusal(capsys, *args):
+    assert run(*args) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    return said.err
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory):
+    """Bright cats and dark dogs, seven of each, and a file that is no picture."""
+    root, dice = tmp_path_factory.mktemp("zoo"), np.random.default_rng(0)
+    for kind, least in (("cat", 150), ("dog", 0)):
+        (root / kind).mkdir()
+        for i in range(7):
+            pixels = dice.integers(least, least + 100, (70, 66, 3), np.uint8)
+            Image.fromarray(pixels).save(root / kind / f"{i}.png")
+    (root / "dog" / "zz.png").write_text("not a picture")
+    return root
+
+
+SHORT = ["--epochs", 2, "--batch", 4]
+
+
+@pytest.fixture(scope="module")
+def trained(zoo, tmp_path_factory):
+    out = tmp_path_factory.mktemp("trained") / "out"
+    assert run("--data", zoo, *SHORT, "--out", out) == 0
+    return out
+
+
+def test_a_folder_with_a_broken_file(trained, zoo, capsys):
+    record = json.loads((trained / "shapes-plain.json").read_text())
+    assert record["categories"] == ["cat", "dog"]
+    # Of seven images of each class one is held out; three batches of four are in the other twelve.
+    assert (record["images"], record["test_images"]["count"]) == (12, 2)
+    assert record["steps"] == 2 * 3
+    assert record["skipped"] == 1
+    (skipped,) = csv.DictReader((trained / "skipped.csv").open())
+    assert skipped["image"].endswith("dog/zz.png")
+    assert "not an image" in skipped["reason"]
+    assert len((trained / "learning.csv").read_text().splitlines()) == 3
+    model = ports.load("shapes-plain", trained / "shapes-plain.safetensors", num_classes=2)
+    assert model(np.zeros((1, 64, 64, 3), np.float32)).shape == (1, 2)
+    fewer = ports.card("shapes-plain").parameters - 8 * (80 + 1)
+    assert record["parameters"] == fewer
+
+    # The command of the record reads the finished run, and says the same.
+    assert record["command"].split()[:2] == ["jaxviz", "train"]
+    assert main([*record["command"].split()[1:], "--out", str(trained)]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert "skipped 1 image that cannot be used" in said.out
+    assert f"{100 * record['test_images']['accuracy']:.1f}% of 2 test images are right" in said.out
+
+
+def test_strict_fails_and_writes_nothing(zoo, tmp_path, capsys):
+    told = refusal(capsys, "--data", zoo, *SHORT, "--strict", "--out", tmp_path / "out")
+    assert "zz.png is not an image" in told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_with_other_options_is_refused(trained, zoo, tmp_path, capsys):
+    before = {path.name: path.read_bytes() for path in trained.iterdir() if path.is_file()}
+    common = [*SHORT, "--out", trained]
+    for options, words in [
+        (["--data", "shapes:14"], "another --data;"),
+        (["--data", zoo, "--settings", "zeiler-fergus"], "another --settings;"),
+        (["--data", zoo, "--epochs", "3"], "another --epochs 2;"),
+        (["--data", zoo, "--seed", "3"], "another --"),
+        ([], "another --"),
+    ]:
+        assert words in refusal(capsys, *common, *options)
+    assert before == {path.name: path.read_bytes() for path in trained.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--data", "digit"], "There is no folder of images digit; a set is"),
+        (["--data", "shapes:9", "--steps", "3"], "--steps is for the endless set"),
+        (["--data", "shapes:9", "--test-count", "3"], "--test-count is for the endless set"),
+        (["--test-data", "digits"], "--test-data is for other sets"),
+        (["--data", "shapes:9", "--batch", "8"], "--batch must be at most "),
+        (["--data", "shapes:9", "--test-data", "digits"], "must have the classes of --data"),
+        (["--data", "digits", "--test-data", "digits:test"], "digits:test shares some"),
+        (["--batch", "0"], "--batch must be at least 1, not 0"),
+        (["--settings", "sgd"], "settings"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(options, words, tmp_path, capsys):
+    assert words in refusal(capsys, *options, "--out", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_folder_twice_and_another_folder_of_the_same_names(zoo, tmp_path, capsys):
+    told = refusal(capsys, "--data", zoo, "--test-data", zoo / "..", "--out", tmp_path / "out")
+    assert "--test-data must have the classes of --data" in told
+    told = refusal(capsys, "--data", zoo, "--test-data", zoo / "cat" / "..", "--out", tmp_path)
+    assert "shares some" in told
