@@ -180,7 +180,7 @@ def _plan(model, x, objectives, fill, parts, *, size, starts, grid, engine, avai
 
 
 @functools.partial(jax.jit, static_argnames=("size", "reach", "over"))
-def _run(model, x, objectives, fill, parts, plan, *, size, reach, over):
+def _run(model, x, objectives, fill, parts, plan, *, size, reach, over=None):
     order = np.argsort([number for group in plan.groups for number in group.boxes])
 
     def one_image(i):
