@@ -6,7 +6,6 @@ process's peak after a sweep of so many images.
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -24,7 +23,6 @@ import ports
 from benchmarks.memory import mebibytes
 from benchmarks.record import keep
 from jaxviz.attribution.occlusion import grid_of
-from jaxviz.sweep import Progress
 
 Out = Annotated[Path | None, tyro.conf.arg(metavar="FILE.json")]
 
@@ -44,19 +42,9 @@ def _prepare(card: Any):
     return lambda image: (card.to_display(image)[0] - mean) / std
 
 
-class _Steps:
-    """When how many images were done."""
-
-    def __init__(self):
-        self.seen: list[tuple[float, int]] = []
-
-    def __call__(self, progress: Progress) -> None:
-        self.seen.append((time.perf_counter(), progress.done))
-
-    def seconds(self) -> float:
-        """For an image, from the first step, which compiles, to the last."""
-        (begun, first), (ended, last) = self.seen[0], self.seen[-1]
-        return (ended - begun) / (last - first)
+def _now() -> np.ndarray:
+    """The time, and what this process has had of the processors, in seconds."""
+    return np.array([time.perf_counter(), time.process_time()])
 
 
 def _compared(
@@ -73,54 +61,59 @@ def _compared(
     model, card = ports.load(name, key=jax.random.key(0)), ports.card(name)
     side, device, prepare = card.input_size, jax.local_devices()[0], _prepare(card)
     occluder: dict[str, Any] = {"window": (window, window), "stride": (stride, stride)}
-    logits = jax.jit(lambda model, x: model(x))
+    target = 0
 
     def alone(x: jax.Array) -> Any:
-        top = np.asarray(logits(model, x)).argmax(-1)
         if method == "saliency":
-            return np.asarray(jv.saliency(model, x, top))
-        maps = jv.occlusion(model, x, jv.objectives.probability(top), **occluder)
+            return np.asarray(jv.saliency(model, x, target))
+        maps = jv.occlusion(model, x, jv.objectives.probability(target), **occluder)
         return np.asarray(maps.score), np.asarray(maps.drop), np.asarray(maps.label)
 
     with tempfile.TemporaryDirectory() as folder:
         photos = _photographs(Path(folder) / "images", images)
 
-        def sweeping(number: int) -> float:
-            steps = _Steps()
+        def sweeping(count: int) -> np.ndarray:
+            """What a sweep of the first so many photographs takes."""
+            begun = _now()
             jv.sweep(
-                photos,
+                jv.data.image_folder(f"{folder}/images", per_class=count, check=False),
                 model,
                 method,
-                out=f"{folder}/{number}.zarr",
+                out=tempfile.mkdtemp(dir=folder),
                 prepare=prepare,
+                target=target,
                 window=window,
                 stride=stride,
                 batch=batch,
                 devices=[device],
-                watch=steps,
             )
-            return steps.seconds()
+            return _now() - begun
 
         x = np.stack([prepare(photos[i][0]) for i in range(images)])
         batches = [jax.device_put(x[i : i + batch], device) for i in range(0, images, batch)]
+        sweeping(batch)
         alone(batches[0])
         ours, bare = [], []
-        for number in range(rounds):
-            ours.append(sweeping(number))
-            begun = time.perf_counter()
+        for _ in range(rounds):
+            ours.append((sweeping(images) - sweeping(batch)) / (images - batch))
+            begun = _now()
             for some in batches[1:]:
                 alone(some)
-            bare.append((time.perf_counter() - begun) / (images - batch))
+            bare.append((_now() - begun) / (images - batch))
     positions = len(grid_of((side, side), **occluder).boxes) if method == "occlusion" else 0
-    middle = statistics.median(ours)
+    middle, middle_bare = np.median(ours, 0), np.median(bare, 0)
+    more = np.median(np.array(ours) / np.array(bare), 0) - 1
     return {
         "model": name,
         "positions": positions,
-        "sweep": middle,
-        "alone": statistics.median(bare),
-        "overhead": statistics.median(a / b for a, b in zip(ours, bare, strict=True)) - 1,
-        "images_per_second": 1 / middle,
-        "positions_per_second": positions / middle,
+        "sweep": middle[0],
+        "alone": middle_bare[0],
+        "overhead": more[0],
+        "sweep_processor": middle[1],
+        "alone_processor": middle_bare[1],
+        "overhead_processor": more[1],
+        "images_per_second": 1 / middle[0],
+        "positions_per_second": positions / middle[0],
     }
 
 
@@ -136,8 +129,11 @@ def overhead(
 ) -> None:
     """Times a sweep of photographs in files, and the method alone on the same inputs in memory.
 
-    Both explain the most probable class. The method alone gets batches of the same size, ready on
-    the device, and its results are taken to the host. Compilation is not counted.
+    Both explain one class; the sweep also gives probabilities. The method alone gets batches of the
+    same size, ready on the device, and its results are taken to the host. Of the sweeps the
+    difference counts between one of all images and one of a single batch: neither compilation nor
+    the making of the store. "more" is time, "more work" what the processors did, which other
+    programs on the machine do not change.
 
     Args:
       models: names of ports, with random weights.
@@ -151,13 +147,14 @@ def overhead(
     """
     options = {"method": method, "window": window, "stride": stride, "batch": batch}
     rows = [_compared(name, images=images, rounds=rounds, **options) for name in models]
-    table = Table("model", "sweep", "alone", "overhead", "images/s", "positions/s")
+    table = Table("model", "sweep", "alone", "more", "more work", "images/s", "positions/s")
     for row in rows:
         table.add_row(
             row["model"],
             f"{1e3 * row['sweep']:.1f} ms",
             f"{1e3 * row['alone']:.1f} ms",
             f"{100 * row['overhead']:.1f} %",
+            f"{100 * row['overhead_processor']:.1f} %",
             f"{row['images_per_second']:.3g}",
             f"{row['positions_per_second']:,.0f}",
         )

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from jaxviz.sweep.methods import AXES, METHODS
-from jaxviz.sweep.store import Layout
+from jaxviz.sweep.store import MEANINGS
+from jaxviz.sweep.zarr_arrays import Layout
 
 __all__ = ["batch_of", "layouts_of"]
 
@@ -62,10 +63,11 @@ def layouts_of(
             (1 if alone else batch, *rest),
             (batch, *rest) if alone else None,
         )
+    words = {"flag_values": [*range(len(MEANINGS))], "flag_meanings": " ".join(MEANINGS)}
     number, size = np.dtype("float32"), heat.shape[1:]
     groups = math.ceil(count / batch)
     found |= {
-        "status": Layout(np.dtype("uint8"), (count,), ("image",), (batch,)),
+        "status": Layout(np.dtype("uint8"), (count,), ("image",), (batch,), attributes=words),
         "label": Layout(np.dtype("int32"), (count,), ("image",), (count,)),
         "map_sum": Layout(number, (groups, *size), ("batch", "y", "x"), (1, *size)),
         "mean_map": Layout(number, size, ("y", "x"), size),

@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import os
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float
 
-from jaxviz.data import Batch, ImageSet, batches
+from jaxviz.data import ImageSet
 from jaxviz.sweep import hosts, store
-from jaxviz.sweep.devices import IMAGES, Computer, Running, mesh_of, shapes_of
+from jaxviz.sweep.devices import IMAGES, Computer, mesh_of, shapes_of
 from jaxviz.sweep.layouts import batch_of, layouts_of
 from jaxviz.sweep.methods import Asked
 from jaxviz.sweep.parameters import checked, parameters_of, positions_of
+from jaxviz.sweep.pipeline import Masks, Prepare, computed_and_written
 from jaxviz.sweep.rows import Rows, rows_of
 from jaxviz.sweep.store import Store
 from jaxviz.sweep.summary import Summary, mean_map, summary
 from jaxviz.sweep.watching import Clock, Progress, finishing, journal
-from jaxviz.sweep.writing import Computed, Written, write_group
 from jaxviz.transform import as_argument
 
 __all__ = ["sweep"]
-
-Prepare = Callable[[Float[np.ndarray, "h w 3"]], Any]
-Masks = Callable[[Sequence[int]], Bool[np.ndarray, "n h w"]]
-
-_WAITING = 2
-"""How many groups of batches may be computed and not yet written."""
 
 
 def sweep(
@@ -66,7 +56,8 @@ def sweep(
 
     Args:
       images: the set, as `jv.data.open_images` gives it.
-      model: a callable pytree, from inputs to logits.
+      model: a callable pytree, from inputs to logits. Its arrays are what a run that goes on is
+        compared by; of a bare function there are none to compare.
       method: occlusion, saliency, guided, deconvnet, grad-cam or cam.
       out: the store, a Zarr group: a path, or an address as TensorStore takes it.
       prepare: one image, in [0, 1], to the model's input, as a card's `preprocess`; several threads
@@ -116,44 +107,21 @@ def sweep(
       The methods' own; Petsiuk, Das, Saenko, RISE, 2018, section 4.1 (curves); Zhang et al.,
       Top-down neural attention, 2016 (peaks); Adebayo et al., Sanity checks, 2018 (randomization).
     """
-    place, model = os.fspath(out), as_argument(model)
+    model = as_argument(model)
     randomized = None if randomized is None else as_argument(randomized)
-    rows = rows_of(images)
-    example = _first_input(rows, prepare)
     asked = Asked(method, target, layer, window, stride, fill, curves)
-    asked = checked(asked, example.shape, batch)
-    known = store.begun(place)
-    count = len(rows) if known is None else known["images"]
-    size = batch_of(method, batch, count)
-    agreed = parameters_of(
-        asked,
+    kept, shape = _opened(
+        os.fspath(out),
+        images,
         model,
         randomized,
-        shape=example.shape,
+        asked=asked,
+        prepare=prepare,
         masks=masks is not None,
-        batch=size,
+        batch=batch,
         memory=memory,
         about=about or {},
     )
-    made = store.continued(place, agreed)
-    x = jax.ShapeDtypeStruct((size, *example.shape), example.dtype)
-    arrays, heat = shapes_of(model, randomized, x, asked=asked, memory=memory)
-    _check_classes(asked, rows, arrays["probabilities"].shape[1])
-    if hosts.is_first() and not made:
-        layouts = layouts_of(
-            arrays, heat, len(rows), size, method=method, curves=curves, masks=masks is not None
-        )
-        shares = {"share": np.linspace(0, 1, curves + 1, dtype=np.float32)}
-        store.create(
-            place,
-            layouts,
-            rows.names,
-            known={"label": rows.labels, **shares},
-            parameters=agreed,
-            about={"versions": _versions()},
-        )
-    hosts.together("the store is made")
-    kept = store.open_store(place)
     rows = rows_of(images, store.read_strings(kept, "image"))
     if hosts.is_first():
         store.forget_reasons(kept)
@@ -161,27 +129,29 @@ def sweep(
     hosts.together("the store is read")
     pending = [
         number
-        for number in range(-(-len(kept) // size))
-        if (status[number * size : (number + 1) * size] == store.PENDING).any()
+        for number in range(-(-len(kept) // kept.batch))
+        if (status[number * kept.batch :][: kept.batch] == store.PENDING).any()
     ]
     with journal(log) as note, finishing() as stopped:
         own = hosts.own_share(pending)
         mesh = mesh_of(devices or jax.local_devices(), len(own), method)
-        note("begin", store=place, images=len(kept), batches=len(own), devices=mesh.size)
+        note("begin", store=kept.place, images=len(kept), batches=len(own), devices=mesh.size)
         computer = Computer(
             model,
             randomized,
             asked=asked,
             mesh=mesh,
-            batch=size,
+            batch=kept.batch,
             memory=memory,
             on_full=lambda turns: note("device full", turns=turns),
         )
         groups = [own[i : i + mesh.shape[IMAGES]] for i in range(0, len(own), mesh.shape[IMAGES])]
         places = [rows.places.get(name, -1) for name in rows.names]
         of_rows = None if masks is None else lambda some: masks([places[i] for i in some])
-        clock = Clock(_images_in(own, kept), positions_of(asked, example.shape))
-        for written in _written(kept, rows, groups, computer, prepare, of_rows, stopped):
+        clock = Clock(_images_in(own, kept), positions_of(asked, shape))
+        for written in computed_and_written(
+            kept, rows, groups, computer, prepare, of_rows, stopped
+        ):
             progress = clock.count(written.images, len(written.failures))
             for image, (word, reason) in written.failures.items():
                 note(word, image=rows.names[image], reason=reason)
@@ -198,6 +168,61 @@ def sweep(
         hosts.together("all is finished")
         note("end")
     return summary(kept)
+
+
+def _opened(
+    place: str,
+    images: ImageSet,
+    model: Callable,
+    randomized: Callable | None,
+    *,
+    asked: Asked,
+    prepare: Prepare,
+    masks: bool,
+    batch: int | None,
+    memory: int | None,
+    about: Mapping[str, str],
+) -> tuple[Store, tuple[int, ...]]:
+    """The store, made if it is not there, and the shape of the model's input."""
+    rows = rows_of(images)
+    example = _first_input(rows, prepare)
+    checked(asked, example.shape, batch)
+    known = store.begun(place)
+    size = batch_of(asked.method, batch, len(rows) if known is None else known["images"])
+    agreed = parameters_of(
+        asked,
+        model,
+        randomized,
+        shape=example.shape,
+        masks=masks,
+        batch=size,
+        memory=memory,
+        about=about,
+    )
+    made = store.continued(place, agreed)
+    x = jax.ShapeDtypeStruct((size, *example.shape), example.dtype)
+    arrays, heat = shapes_of(model, randomized, x, asked=asked, memory=memory)
+    _check_classes(asked, images, arrays["probabilities"].shape[1])
+    if hosts.is_first() and not made:
+        shares = np.linspace(0, 1, asked.curves + 1, dtype=np.float32)
+        store.create(
+            place,
+            layouts_of(
+                arrays,
+                heat,
+                len(rows),
+                size,
+                method=asked.method,
+                curves=asked.curves,
+                masks=masks,
+            ),
+            rows.names,
+            known={"label": rows.labels, "share": shares},
+            parameters=agreed,
+            about={"versions": _versions()},
+        )
+    hosts.together("the store is made")
+    return store.open_store(place), example.shape
 
 
 def _versions() -> dict[str, str]:
@@ -221,111 +246,13 @@ def _first_input(rows: Rows, prepare: Prepare) -> np.ndarray:
     raise ValueError(f"none of the {len(rows):,} images can be read; the first: {first}") from first
 
 
-def _check_classes(asked: Asked, rows: Rows, classes: int) -> None:
-    if asked.target == "label" and not (rows.labels.min() >= -1 and rows.labels.max() < classes):
-        raise ValueError(
-            f"target 'label' needs labels below {classes}, the model's number of classes; one is "
-            f"{rows.labels.max()}."
-        )
-    if not isinstance(asked.target, str) and not 0 <= asked.target < classes:
-        raise ValueError(f"target must be a class from 0 to {classes - 1}, got {asked.target}.")
-
-
-def _written(
-    kept: Store,
-    rows: Rows,
-    groups: Sequence[Sequence[int]],
-    computer: Computer,
-    prepare: Prepare,
-    masks: Masks | None,
-    stopped: Callable[[], bool],
-) -> Iterator[Written]:
-    """Computes groups of batches, one batch a device, and gives each when it is on the disk.
-
-    While the devices compute one, the next is being read, and the one before written.
-    """
-    writing: deque[Future[Written]] = deque()
-    waiting: deque[tuple[_Group, Running | None]] = deque()
-    with ThreadPoolExecutor(1) as writer:
-
-        def write(group: _Group, running: Running | None) -> None:
-            computed = None
-            if running is not None and group.batch is not None:
-                computed = Computed(group.batch.index, *computer.finish(running))
-            writing.append(
-                writer.submit(write_group, kept, group.numbers, computed, group.faults, masks)
+def _check_classes(asked: Asked, images: ImageSet, classes: int) -> None:
+    if isinstance(asked.target, str):
+        wrong = [label for label in np.unique(images.labels).tolist() if not 0 <= label < classes]
+        if asked.target == "label" and wrong:
+            raise ValueError(
+                f"target 'label' needs labels from 0 to {classes - 1}, the model's classes; one is "
+                f"{wrong[-1]}."
             )
-
-        with contextlib.closing(_read(kept, rows, groups, computer, prepare)) as source:
-            for group in source:
-                batch = group.batch
-                running = None if batch is None else computer.start(batch.input, batch.label)
-                waiting.append((group, running))
-                if len(waiting) > 1:
-                    write(*waiting.popleft())
-                while len(writing) > _WAITING or (writing and writing[0].done()):
-                    yield writing.popleft().result()
-                if stopped():
-                    break
-        while waiting:
-            write(*waiting.popleft())
-        while writing:
-            yield writing.popleft().result()
-
-
-class _Group(NamedTuple):
-    """Some batches, one for each device.
-
-    Attributes:
-      numbers: of the batches.
-      batch: their images, on the devices; None where none of them can be read.
-      faults: why images cannot be read, by number.
-    """
-
-    numbers: Sequence[int]
-    batch: Batch | None
-    faults: Mapping[int, str]
-
-
-def _read(
-    kept: Store,
-    rows: Rows,
-    groups: Sequence[Sequence[int]],
-    computer: Computer,
-    prepare: Prepare,
-) -> Generator[_Group, None, None]:
-    """Reads the images of groups of batches, ahead of their use."""
-    if not groups:
-        return
-    faults: dict[int, str] = {}
-
-    def read(numbers: Sequence[int], batch: Batch | None) -> _Group:
-        own = [image for image in faults if image // kept.batch in numbers]
-        return _Group(numbers, batch, {image: faults.pop(image) for image in own})
-
-    images = np.concatenate(
-        [
-            np.arange(number * kept.batch, min((number + 1) * kept.batch, len(kept)))
-            for numbers in groups
-            for number in numbers
-        ]
-    )
-    source = batches(
-        rows,
-        kept.batch * len(groups[0]),
-        prepare=prepare,
-        indices=images,
-        sharding=computer.sharding,
-        on_fault=lambda image, error: faults.update({image: str(error)}),
-    )
-    group_of = {number: i for i, numbers in enumerate(groups) for number in numbers}
-    upcoming = 0
-    for batch in source:
-        # One of which no image can be read does not come.
-        this = group_of[int(batch.index.max()) // kept.batch]
-        for numbers in groups[upcoming:this]:
-            yield read(numbers, None)
-        yield read(groups[this], batch)
-        upcoming = this + 1
-    for numbers in groups[upcoming:]:
-        yield read(numbers, None)
+    elif not 0 <= asked.target < classes:
+        raise ValueError(f"target must be a class from 0 to {classes - 1}, got {asked.target}.")

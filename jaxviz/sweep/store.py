@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxviz.sweep import strings
+from jaxviz.sweep import strings, zarr_arrays
+from jaxviz.sweep.zarr_arrays import Layout
 
 __all__ = [
     "DONE",
@@ -27,7 +28,6 @@ __all__ = [
     "NOT_FINITE",
     "PENDING",
     "UNREADABLE",
-    "Layout",
     "OtherSweep",
     "Store",
     "begun",
@@ -53,30 +53,6 @@ _KEY = "jaxviz_sweep"
 
 class OtherSweep(ValueError):
     """The store holds a sweep of other images, of another model or with other options."""
-
-
-class Layout(NamedTuple):
-    """An array of the store.
-
-    Attributes:
-      dtype: of its numbers.
-      shape: of the array.
-      axes: the names of its axes.
-      piece: the chunk that can be read alone.
-      together: the chunk that is written at one time, of pieces; None where it is the piece.
-    """
-
-    dtype: np.dtype
-    shape: tuple[int, ...]
-    axes: tuple[str, ...]
-    piece: tuple[int, ...]
-    together: tuple[int, ...] | None = None
-
-    @property
-    def fill(self) -> Any:
-        """What stands where nothing was written: no number, or none that could be meant."""
-        kind = np.dtype(self.dtype).kind
-        return "NaN" if kind == "f" else -1 if kind == "i" else 0
 
 
 class Store(NamedTuple):
@@ -190,7 +166,7 @@ def create(
             spec = {
                 "driver": "zarr3",
                 "kvstore": _kvstore(place, f"{name}/"),
-                "metadata": _metadata(layout, name),
+                "metadata": zarr_arrays.metadata(layout),
             }
             array = ts.open(spec, create=True, delete_existing=True).result()
             if name in known:
@@ -219,28 +195,6 @@ def create(
 
 def _json(value: Any) -> bytes:
     return json.dumps(value, indent=1).encode()
-
-
-def _metadata(layout: Layout, name: str) -> dict[str, Any]:
-    order: list[dict[str, Any]] = [
-        {"name": "bytes", "configuration": {"endian": "little"}},
-        {"name": "zstd", "configuration": {"level": 1}},
-    ]
-    outer = layout.piece if layout.together is None else layout.together
-    if layout.together is not None:
-        index = [order[0], {"name": "crc32c"}]
-        shards = {"chunk_shape": list(layout.piece), "codecs": order, "index_codecs": index}
-        order = [{"name": "sharding_indexed", "configuration": shards}]
-    words = {"flag_values": [*range(len(MEANINGS))], "flag_meanings": " ".join(MEANINGS)}
-    return {
-        "shape": list(layout.shape),
-        "data_type": np.dtype(layout.dtype).name,
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(outer)}},
-        "fill_value": layout.fill,
-        "codecs": order,
-        "dimension_names": list(layout.axes),
-        "attributes": words if name == "status" else {},
-    }
 
 
 def continued(place: str, parameters: Mapping[str, Any]) -> bool:

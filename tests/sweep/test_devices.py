@@ -1,5 +1,6 @@
 """One device, eight, or two machines: the same store, to the bit."""
 
+import functools
 import socket
 
 import jax
@@ -34,17 +35,21 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def alone(server, tmp_path_factory):
-    """The store of a run on one device, for each case."""
+    """`alone(case)`: the store of a run on one device."""
     folder = tmp_path_factory.mktemp("alone")
-    for name, task in CASES.items():
-        server.do(folder / name, **task)
-    return {name: files(folder / name) for name in CASES}
+
+    @functools.cache
+    def stored(case):
+        server.do(folder / case, **CASES[case])
+        return files(folder / case)
+
+    return stored
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_eight_devices_store_what_one_does(case, alone, server, tmp_path):
     server.do(tmp_path / "eight", **CASES[case], devices=8)
-    assert files(tmp_path / "eight") == alone[case]
+    assert files(tmp_path / "eight") == alone(case)
 
 
 @pytest.mark.parametrize("case", ["saliency", "occlusion"])
@@ -58,7 +63,7 @@ def test_two_processes_store_what_one_does(case, alone, servers, tmp_path):
         server.begin(tmp_path / "two", **CASES[case], **task)
     for server in both:
         assert server.status() == 0, server.log.read_text()
-    assert files(tmp_path / "two") == alone[case]
+    assert files(tmp_path / "two") == alone(case)
 
 
 @pytest.mark.parametrize("method", ["guided", "deconvnet", "grad-cam", "cam", "saliency"])
