@@ -10,6 +10,7 @@ from jaxviz.attribution import OcclusionError as OcclusionError
 from jaxviz.attribution import OcclusionMaps as OcclusionMaps
 from jaxviz.attribution import OcclusionPanels as OcclusionPanels
 from jaxviz.attribution import RegionMargin as RegionMargin
+from jaxviz.attribution import RemovalCurves as RemovalCurves
 from jaxviz.attribution import approximate_occlusion as approximate_occlusion
 from jaxviz.attribution import cam as cam
 from jaxviz.attribution import cam_region as cam_region
@@ -20,8 +21,11 @@ from jaxviz.attribution import occlude_boxes as occlude_boxes
 from jaxviz.attribution import occlude_masks as occlude_masks
 from jaxviz.attribution import occlusion as occlusion
 from jaxviz.attribution import occlusion_panels as occlusion_panels
+from jaxviz.attribution import randomized as randomized
+from jaxviz.attribution import rank_correlation as rank_correlation
 from jaxviz.attribution import reconstruct as reconstruct
 from jaxviz.attribution import region_margin as region_margin
+from jaxviz.attribution import removal_curves as removal_curves
 from jaxviz.attribution import saliency as saliency
 
 # model -> its architecture
@@ -37,6 +41,10 @@ from jaxviz.perturb import scale as scale
 from jaxviz.perturb import shuffle_patches as shuffle_patches
 from jaxviz.perturb import shuffle_pixels as shuffle_pixels
 from jaxviz.perturb import translate as translate
+
+# images, model -> maps in a store
+from jaxviz.sweep import sweep as sweep
+from jaxviz.sweep import sweep_status as sweep_status
 
 # model -> image
 from jaxviz.synthesis import Maximized as Maximized

@@ -33,6 +33,7 @@ def public():
         "jaxviz.perturb",
         "jaxviz.report",
         "jaxviz.studies",
+        "jaxviz.sweep",
         "jaxviz.synthesis",
         "jaxviz.synthesis.images",
         "jaxviz.synthesis.objectives",
@@ -97,6 +98,7 @@ ALLOWED = {
     "studies": {"attribution", "transform", "synthesis", "perturb", "data", "training"},
     "data": set(),
     "diagram": {"transform"},
+    "sweep": {"attribution", "transform", "synthesis", "perturb", "data"},
 }
 
 
@@ -118,7 +120,7 @@ def test_ports_uses_tap_alone():
 
 def test_import_leaves_pictures_and_weights_alone():
     late = ["matplotlib", "ports", "torch", "tyro", "orbax.checkpoint", "huggingface_hub"]
-    late += ["sklearn", "tensorflow_datasets", "tensorflow", "yaml"]
+    late += ["sklearn", "tensorflow_datasets", "tensorflow", "yaml", "tensorstore"]
     late += ["graphviz", "daft", "onnx", "jax2onnx"]
     code = f"import sys, jaxviz; print([m for m in {late} if m in sys.modules])"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout

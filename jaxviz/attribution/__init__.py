@@ -20,3 +20,7 @@ from jaxviz.attribution.parts import occlude_masks as occlude_masks
 from jaxviz.attribution.reconstruction import AffineModel as AffineModel
 from jaxviz.attribution.reconstruction import reconstruct as reconstruct
 from jaxviz.attribution.region import cam_region as cam_region
+from jaxviz.attribution.removal import RemovalCurves as RemovalCurves
+from jaxviz.attribution.removal import removal_curves as removal_curves
+from jaxviz.attribution.sanity import randomized as randomized
+from jaxviz.attribution.sanity import rank_correlation as rank_correlation

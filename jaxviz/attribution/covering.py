@@ -101,6 +101,7 @@ def cover(
     engine: str = "auto",
     memory: int | None = None,
     reach: float = 1.0,
+    over: str | None = None,
 ) -> tuple[Answers, Answers]:
     """What the model says of the images, and of each image with each part covered.
 
@@ -117,6 +118,7 @@ def cover(
       engine: auto, incremental or dense.
       memory: bytes to take at one time, beside the weights.
       reach: see `jaxviz.transform.incremental.Incremental`.
+      over: the name of a mapped axis whose devices share the parts.
 
     Returns:
       `(whole, covered)`: answers of shapes (n,) and (n, parts).
@@ -141,7 +143,7 @@ def cover(
             "memory must hold the activations of one image and of one covered part, "
             f"{plan.needed:,} bytes; got {available:,}."
         )
-    return _run(model, x, objectives, fill, parts, plan, size=size, reach=reach)
+    return _run(model, x, objectives, fill, parts, plan, size=size, reach=reach, over=over)
 
 
 @functools.partial(
@@ -177,8 +179,8 @@ def _plan(model, x, objectives, fill, parts, *, size, starts, grid, engine, avai
     return _Plan("incremental", groups, max((available - once) // each, 1), once + each)
 
 
-@functools.partial(jax.jit, static_argnames=("size", "reach"))
-def _run(model, x, objectives, fill, parts, plan, *, size, reach):
+@functools.partial(jax.jit, static_argnames=("size", "reach", "over"))
+def _run(model, x, objectives, fill, parts, plan, *, size, reach, over=None):
     order = np.argsort([number for group in plan.groups for number in group.boxes])
 
     def one_image(i):
@@ -192,7 +194,7 @@ def _run(model, x, objectives, fill, parts, plan, *, size, reach):
             whole = edited.output
             runs = [image.incremental(edited, size, group.starts, reach) for group in plan.groups]
         found = [
-            in_batches(jax.vmap(run), own[np.array(group.boxes)], plan.batch)
+            in_batches(jax.vmap(run), own[np.array(group.boxes)], plan.batch, axis=over)
             for run, group in zip(runs, plan.groups, strict=True)
         ]
         return whole, jax.tree.map(lambda *groups: jnp.concatenate(groups)[order], *found)

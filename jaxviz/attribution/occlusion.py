@@ -83,6 +83,7 @@ def occlusion(
     fill: float | Float[ArrayLike, "*image"] = 0.0,
     engine: str = "auto",
     memory: int | None = None,
+    over: str | None = None,
 ) -> OcclusionMaps:
     """How the target changes while a patch slides over the image.
 
@@ -106,6 +107,8 @@ def occlusion(
         operations of both and takes the cheaper one.
       memory: bytes that the model's activations may take at one time, beside the weights; by
         default half of the device's memory, 256 MiB on a CPU.
+      over: inside `jax.shard_map`, the name of a mesh axis whose devices share the positions; all
+        of them get whole maps, the same ones on however many devices.
 
     Returns:
       Maps with one entry for each position: `(n, r, c)`, where
@@ -144,6 +147,7 @@ def occlusion(
         grid=True,
         engine=engine,
         memory=memory,
+        over=over,
     )
     return maps_of(grid, whole, covered)
 

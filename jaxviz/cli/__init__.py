@@ -27,7 +27,18 @@ def _understood(words: Sequence[str]) -> Callable[[], None]:
     """The command that the words stand for; a mistake if they stand for none."""
     from tyro.extras import SubcommandApp
 
-    from jaxviz.cli import convert, demo, diagram, explain, features, layers, occlude, study, train
+    from jaxviz.cli import (
+        convert,
+        demo,
+        diagram,
+        explain,
+        features,
+        layers,
+        occlude,
+        study,
+        sweep,
+        train,
+    )
     from jaxviz.cli.mistakes import Mistake
     from jaxviz.cli.usage import usage_sentence
 
@@ -38,6 +49,7 @@ def _understood(words: Sequence[str]) -> Callable[[], None]:
         "features": features.features,
         "layers": layers.layers,
         "diagram": diagram.diagram,
+        "sweep": sweep.sweep,
         "train": train.train,
         "convert": convert.convert,
         "study": study.study,

@@ -13,10 +13,9 @@ import tyro
 
 from jaxviz import report
 from jaxviz.cli import choose, inputs, maps, pictures
-from jaxviz.cli.mistakes import Mistake
 from jaxviz.cli.progress import progress
 
-__all__ = ["Asked", "checked_occluder", "explain", "target_of", "written"]
+__all__ = ["Asked", "explain", "target_of", "written"]
 
 BATCH = 4
 TOP = 5
@@ -59,16 +58,8 @@ def explain(
     wanted = maps.checked_methods(methods)
     photographs = inputs.photographs(images, inputs.checked_card(model))
     port = inputs.load_port(model, weights)
-    if layer is not None:
-        inputs.checked_layer(port, layer)
-        if len(port.layers[layer].shape) != 4:
-            raise Mistake(
-                f"--layer must have positions, (n, h, w, c); '{layer}' has the shape "
-                f"{port.layers[layer].shape}"
-            )
-    else:
-        layer = choose.last_spatial(port.layers)
-    occluder = checked_occluder(port.card.input_size, window, stride, fill)
+    layer = inputs.layer_with_places(port, layer)
+    occluder = maps.checked_occluder(port.card.input_size, window, stride, fill)
     asked = Asked(port, photographs, target_of(port, target), wanted, layer, occluder)
     written(asked, out=out, start=start)
 
@@ -163,30 +154,6 @@ def written(asked: Asked, *, out: str, start: float) -> None:
         }
         files = report.write_run(Path(out), page, numbers=record)
     print(f"wrote {len(files)} files about {many} to {out}; open {Path(out) / 'index.html'}")
-
-
-def checked_occluder(side: int, window: int | None, stride: int | None, fill: str) -> maps.Occluder:
-    """The occluder that the options describe, for inputs of `side` pixels."""
-    default_window, _ = choose.default_window(side)
-    window = default_window if window is None else window
-    stride = max(1, window // 2) if stride is None else stride
-    if not 1 <= window <= side:
-        raise Mistake(
-            f"--window must be from 1 to {side}, the input's side in pixels, not {window}"
-        )
-    if not 1 <= stride <= side:
-        raise Mistake(
-            f"--stride must be from 1 to {side}, the input's side in pixels, not {stride}"
-        )
-    if fill == "mean":
-        return maps.Occluder(window, stride, "mean")
-    try:
-        value = float(fill)
-    except ValueError:
-        value = np.nan
-    if not np.isfinite(value):
-        raise Mistake(f'--fill must be a finite number or "mean", not {fill}')
-    return maps.Occluder(window, stride, value)
 
 
 def _section(port, photograph, probability, target, found, occluder, stem) -> report.Section:

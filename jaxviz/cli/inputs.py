@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 import jaxviz as jv
+from jaxviz.cli import choose
 from jaxviz.cli.mistakes import Mistake, unknown
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "checked_card",
     "checked_layer",
     "checked_seed",
+    "layer_with_places",
     "load_port",
     "loaded",
     "photographs",
@@ -123,6 +125,20 @@ def checked_layer(port: Port, layer: str) -> str:
         raise unknown(
             "layer", layer, list(port.layers), lists=f"`jaxviz layers {port.name}` lists all"
         )
+    return layer
+
+
+def layer_with_places(port: Port, layer: str | None) -> str:
+    """The layer that class activation maps are to look at; by default the last with positions.
+
+    Raises:
+      Mistake: there is no such layer, or it has no positions.
+    """
+    if layer is None:
+        return choose.last_spatial(port.layers)
+    shape = port.layers[checked_layer(port, layer)].shape
+    if len(shape) != 4:
+        raise Mistake(f"--layer must have positions, (n, h, w, c); '{layer}' has the shape {shape}")
     return layer
 
 

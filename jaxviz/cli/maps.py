@@ -11,9 +11,19 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
 import jaxviz as jv
-from jaxviz.cli.mistakes import unknown
+from jaxviz.cli import choose
+from jaxviz.cli.mistakes import Mistake, unknown
 
-__all__ = ["METHODS", "Maps", "Occluder", "checked_methods", "logits_of", "maps_of", "softmax"]
+__all__ = [
+    "METHODS",
+    "Maps",
+    "Occluder",
+    "checked_methods",
+    "checked_occluder",
+    "logits_of",
+    "maps_of",
+    "softmax",
+]
 
 METHODS = ("saliency", "guided", "deconvnet", "grad-cam", "occlusion")
 """What `--methods` may name, in the order of the page."""
@@ -49,6 +59,47 @@ class Occluder(NamedTuple):
         rough = f", one place in {self.coarse} each way, then a tenth of the others"
         told = f"{self.window} px, stride {self.stride}, {colour}"
         return told + rough if self.coarse > 1 else told
+
+
+def checked_occluder(side: int, window: int | None, stride: int | None, fill: str) -> Occluder:
+    """The occluder that a user's options describe.
+
+    Args:
+      side: of the model's input, in pixels.
+      window: its side; None takes a seventh of the input's.
+      stride: the step between places; None takes half the window.
+      fill: a number in words, or "mean".
+
+    Returns:
+      `Occluder`.
+
+    Raises:
+      Mistake: one of them does not fit.
+
+    Example:
+      >>> checked_occluder(224, None, None, "0")
+      Occluder(window=32, stride=16, fill=0.0)
+    """
+    default_window, _ = choose.default_window(side)
+    window = default_window if window is None else window
+    stride = max(1, window // 2) if stride is None else stride
+    if not 1 <= window <= side:
+        raise Mistake(
+            f"--window must be from 1 to {side}, the input's side in pixels, not {window}"
+        )
+    if not 1 <= stride <= side:
+        raise Mistake(
+            f"--stride must be from 1 to {side}, the input's side in pixels, not {stride}"
+        )
+    if fill == "mean":
+        return Occluder(window, stride, "mean")
+    try:
+        value = float(fill)
+    except ValueError:
+        value = np.nan
+    if not np.isfinite(value):
+        raise Mistake(f'--fill must be a finite number or "mean", not {fill}')
+    return Occluder(window, stride, value)
 
 
 class Maps(NamedTuple):

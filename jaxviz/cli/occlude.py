@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from jaxviz import report
-from jaxviz.cli import choose, explain, inputs
+from jaxviz.cli import choose, explain, inputs, maps
 from jaxviz.cli.mistakes import Mistake
 
 __all__ = ["occlude"]
@@ -60,7 +60,7 @@ def occlude(
         explain.target_of(port, target),
         methods=("occlusion",),
         layer=choose.last_spatial(port.layers),
-        occluder=explain.checked_occluder(port.card.input_size, window, stride, fill)._replace(
+        occluder=maps.checked_occluder(port.card.input_size, window, stride, fill)._replace(
             coarse=coarse
         ),
         memory=None if memory is None else memory << 20,

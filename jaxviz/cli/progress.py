@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
-__all__ = ["Step", "progress"]
+__all__ = ["Step", "counted", "progress"]
 
 Step = Callable[[str], None]
 """`step("what comes next")`: one more part is done, or, the first time, begins."""
@@ -44,3 +45,32 @@ def progress(parts: int) -> Iterator[Step]:
             begun += 1
 
         yield step
+
+
+@contextlib.contextmanager
+def counted() -> Iterator[Callable[[Any], None]]:
+    """Shows on a terminal how far something is that counts itself.
+
+    Yields:
+      A function of what has `done`, `total` and `words()`, to be called whenever that changes.
+
+    Example:
+      >>> from jaxviz.sweep import Progress
+      >>> with counted() as watch:
+      ...     watch(Progress(10, 5, 0, 2.0, 0.0, 2.5))
+    """
+    if not sys.stderr.isatty():
+        yield lambda progress: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("compiling", total=None)
+
+        def watch(progress: Any) -> None:
+            total, done = progress.total, progress.done
+            bar.update(task, total=total, completed=done, description=progress.words())
+
+        yield watch

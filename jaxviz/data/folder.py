@@ -53,7 +53,11 @@ class ImageFolder:
 
 
 def image_folder(
-    path: str | os.PathLike[str], *, per_class: int | None = None, strict: bool = False
+    path: str | os.PathLike[str],
+    *,
+    per_class: int | None = None,
+    strict: bool = False,
+    check: bool = True,
 ) -> ImageFolder:
     """The images below a folder that holds one folder of images for each class.
 
@@ -65,6 +69,8 @@ def image_folder(
       path: the folder of the classes' folders.
       per_class: take the first so many images of each class that can be used; None takes all.
       strict: whether a file that cannot be used is an error; otherwise it is skipped and listed.
+      check: whether to decode every image now; otherwise a file that cannot be used is among the
+        images, links without a file too, and raises when it is read.
 
     Returns:
       `ImageFolder`: length, random access, labels, categories, and what was skipped.
@@ -102,7 +108,11 @@ def image_folder(
     skipped: list[Skipped] = []
     with ThreadPoolExecutor(_READERS) as readers:
         for label, folder in enumerate(classes):
-            files = sorted(file for file in _visible(folder) if _named_as_image(file))
+            files = sorted(file for file in _visible(folder) if _named_as_image(file, check))
+            if not check:
+                paths += files[:per_class]
+                labels += [label] * len(files[:per_class])
+                continue
             sound: list[Path] = []
             for file, fault in zip(files, _faults(readers, files, per_class), strict=False):
                 if fault is None:
@@ -127,8 +137,9 @@ def _visible(folder: Path) -> Iterator[Path]:
     return (inside for inside in folder.iterdir() if not inside.name.startswith("."))
 
 
-def _named_as_image(file: Path) -> bool:
-    return file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
+def _named_as_image(file: Path, check: bool) -> bool:
+    there = file.is_file() if check else not file.is_dir()
+    return file.suffix.lower() in IMAGE_SUFFIXES and there
 
 
 def _faults(

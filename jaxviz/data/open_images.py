@@ -28,6 +28,7 @@ def open_images(
     strict: bool = False,
     seed: int = 0,
     data_dir: str | None = None,
+    check: bool = True,
 ) -> ImageSet:
     """A set of images by what a user writes.
 
@@ -43,6 +44,7 @@ def open_images(
       strict: whether a file of a folder that cannot be used is an error; otherwise it is skipped.
       seed: which pictures of shapes.
       data_dir: where TensorFlow Datasets keeps its sets; by default where it looks itself.
+      check: whether to decode every image of a folder now, as `image_folder` does.
 
     Returns:
       An `ImageSet`.
@@ -83,4 +85,4 @@ def open_images(
             f"There is no folder of images {spec or repr(spec)}; a set is a folder that holds a "
             "folder of images for each class, shapes, shapes:COUNT, digits, or tfds:NAME:SPLIT."
         )
-    return image_folder(spec, per_class=per_class, strict=strict)
+    return image_folder(spec, per_class=per_class, strict=strict, check=check)

@@ -13,7 +13,15 @@ from jax.extend import core
 
 from jaxviz.transform.interpret import opened
 
-__all__ = ["array_bytes", "at_once", "budget", "in_batches", "live_bytes", "with_scratch"]
+__all__ = [
+    "SHARES",
+    "array_bytes",
+    "at_once",
+    "budget",
+    "in_batches",
+    "live_bytes",
+    "with_scratch",
+]
 
 
 def live_bytes(program: Any) -> int:
@@ -95,13 +103,20 @@ def at_once(program: Any, memory: int | None = None) -> int:
     return max(budget(memory) // with_scratch(live_bytes(program)), 1)
 
 
-def in_batches(f: Callable, items: Any, batch: int) -> Any:
+SHARES = 8
+"""Into how many batches at least items are cut that the devices of an axis share."""
+
+
+def in_batches(f: Callable, items: Any, batch: int, *, axis: str | None = None) -> Any:
     """`f` of batches of items, in as few equal batches as `batch` allows.
 
     Args:
       f: a function of an array, or of a tree of arrays, with the items in front; so is its result.
       items: all of them.
       batch: how many `f` may have at one time, at least 1.
+      axis: the name of a mapped axis whose devices share the batches, each of them the same items;
+        all of them get the whole result. There are `SHARES` batches then, or more, on however few
+        devices, so that the same items come together and round alike.
 
     Returns:
       What `f` gives for all items.
@@ -114,12 +129,17 @@ def in_batches(f: Callable, items: Any, batch: int) -> Any:
     """
     count = len(jax.tree.leaves(items)[0])
     turns = math.ceil(count / batch)
-    if turns == 1:
+    if axis is not None:
+        turns = max(turns, min(count, SHARES))
+    elif turns == 1:
         return f(items)
     size = math.ceil(count / turns)
-    # The last turn repeats the last item until its batch is full.
-    index = np.minimum(np.arange(turns * size), count - 1).reshape(turns, size)
-    found = jax.lax.map(
-        lambda index: f(jax.tree.map(lambda leaf: leaf[index], items)), jnp.asarray(index)
-    )
-    return jax.tree.map(lambda value: value.reshape(turns * size, *value.shape[2:])[:count], found)
+    devices = 1 if axis is None else jax.lax.axis_size(axis)
+    each = math.ceil(turns / devices)
+    # The last turns repeat the last item until their batches are full.
+    index = np.minimum(np.arange(devices * each * size), count - 1).reshape(devices, each, size)
+    own = jnp.asarray(index)[0 if axis is None else jax.lax.axis_index(axis)]
+    found = jax.lax.map(lambda index: f(jax.tree.map(lambda leaf: leaf[index], items)), own)
+    if axis is not None:
+        found = jax.lax.all_gather(found, axis, tiled=True)
+    return jax.tree.map(lambda value: value.reshape(-1, *value.shape[2:])[:count], found)
