@@ -78,7 +78,7 @@ class Asked(NamedTuple):
     """
 
     port: inputs.Port
-    photographs: Sequence[inputs.Photograph]
+    photographs: list[inputs.Photograph]
     target: int | None
     methods: Sequence[str]
     layer: str
