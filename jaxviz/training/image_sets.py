@@ -135,9 +135,10 @@ def train_on(
     run = {
         "epochs": epochs,
         "batch": batch,
+        # Before the images, since a caller may have chosen those by the same key.
+        "key": described_key(key),
         "images": _identity(images),
         "test": _identity(test),
-        "key": described_key(key),
         **(also or {}),
     }
     return run_epochs(
