@@ -214,7 +214,7 @@ def depth_claim(found: Sequence[Ablated]) -> Claim | None:
         return None
     comparisons = [
         compared(
-            f"the error {worst.variant} is above that of {other.variant}",
+            f"the net “{worst.variant}” errs more than “{other.variant}”",
             larger=worst.test_error,
             smaller=other.test_error,
         )

@@ -24,6 +24,12 @@ def parameters(net):
     return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(net, nnx.Param)))
 
 
+def abstract(variant, **options):
+    """The net with zeros for weights, since drawing them compiles a program for each shape."""
+    net = nnx.eval_shape(lambda: VariantNet(layers_of(variant), rngs=nnx.Rngs(0), **options))
+    return jax.tree.map(lambda leaf: jnp.asarray(np.zeros(leaf.shape, leaf.dtype)), net)
+
+
 def counted(widths, *, size=64, classes=10):
     """Parameters by hand: number -> width of the layers that there are."""
     windows, pooled, strides = {1: 7, 2: 5, 3: 3, 4: 3, 5: 3}, {1, 2, 5}, {1: 2}
@@ -46,15 +52,15 @@ FULL = {1: 12, 2: 32, 3: 48, 4: 48, 5: 32, 6: 512, 7: 512}
 
 @pytest.mark.parametrize("variant", [*VARIANTS, Variant(drop=(1, 5)), Variant((2,), ((1, 20),))])
 def test_what_is_taken_out_is_gone(variant):
-    net = VariantNet(layers_of(variant), rngs=nnx.Rngs(0))
+    net = abstract(variant)
     widths = FULL | dict(variant.width)
     for number in variant.drop:
         del widths[number]
     assert parameters(net) == counted(widths)
-    x = jnp.zeros((2, 64, 64, 3))
+    x = jax.ShapeDtypeStruct((2, 64, 64, 3), jnp.float32)
     there = [name for name in jv.layers(net, x) if name.startswith("layer") and "." not in name]
     assert [int(name.removeprefix("layer")) for name in there] == list(widths)
-    assert net(x).shape == (2, 10)
+    assert jax.eval_shape(lambda net, x: net(x), net, x).shape == (2, 10)
     # The program multiplies as often as there are layers: nothing runs unseen.
     work = str(jax.make_jaxpr(lambda net, x: net(x))(net, x))
     assert work.count("conv_general_dilated[") == sum(number < 6 for number in widths)
@@ -62,7 +68,7 @@ def test_what_is_taken_out_is_gone(variant):
 
 
 def test_layers_have_their_widths():
-    net = VariantNet(layers_of(Variant(width=((3, 64), (6, 100)))), rngs=nnx.Rngs(0))
+    net = abstract(Variant(width=((3, 64), (6, 100))))
     shapes = jv.layers(net, jnp.zeros((1, 64, 64, 3)))
     assert shapes["layer3"].shape == (1, 8, 8, 64)
     assert shapes["layer5"].shape == (1, 4, 4, 32)
@@ -91,9 +97,9 @@ def test_variants_that_make_no_sense(variant, words):
 def test_nets_that_make_no_sense():
     layers = layers_of(Variant())
     with pytest.raises(ValueError, match="layer 5 has nothing left to pool"):
-        VariantNet(layers, size=8, rngs=nnx.Rngs(0))
+        nnx.eval_shape(lambda: VariantNet(layers, size=8, rngs=nnx.Rngs(0)))
     with pytest.raises(ValueError, match="layer 8 is a convolution, and comes after a dense"):
-        VariantNet(layers | {8: layers[3]}, rngs=nnx.Rngs(0))
+        nnx.eval_shape(lambda: VariantNet(layers | {8: layers[3]}, rngs=nnx.Rngs(0)))
 
 
 def brightness(count, seed):
@@ -135,7 +141,7 @@ def test_a_study_that_is_stopped_goes_on_to_the_same_numbers(tmp_path):
     again = run(tmp_path / "stopped")
     for one, other, variant in zip(whole, again, SMALL, strict=True):
         assert one.variant == other.variant == variant
-        net = VariantNet(layers_of(variant), size=16, classes=2, rngs=nnx.Rngs(0))
+        net = abstract(variant, size=16, classes=2)
         assert one.parameters == other.parameters == parameters(net)
         for seed in (0, 1):
             np.testing.assert_array_equal(one.test_wrong[seed], other.test_wrong[seed])
