@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from jaxviz.data.image_set import Skipped
+from jaxviz.data.image_set import Skipped, kept
 
 __all__ = ["Digits", "digits_images"]
 
@@ -37,7 +36,7 @@ class Digits:
         """The ten digits."""
         return tuple("0123456789")
 
-    @cached_property
+    @kept
     def names(self) -> Sequence[str]:
         """`digits-NUMBER` of each image, its number in the whole set."""
         return [f"digits-{self.first + i:04d}" for i in range(len(self.grey))]
@@ -88,6 +87,6 @@ def digits_images(split: Literal["all", "train", "test"] = "all") -> Digits:
             "the handwritten digits come with scikit-learn, which is not installed; "
             "`pip install 'jaxviz[data]'` brings it."
         ) from None
-    bunch = load_digits()
+    bunch: Any = load_digits()
     grey, labels = (np.asarray(bunch[name])[parts[split]] for name in ("images", "target"))
     return Digits((grey / 16).astype(np.float32), labels, parts[split].start or 0)

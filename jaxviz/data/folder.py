@@ -6,14 +6,13 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from jaxviz.data.image_files import IMAGE_SUFFIXES, load_image
-from jaxviz.data.image_set import Skipped
+from jaxviz.data.image_set import Skipped, kept
 
 __all__ = ["ImageFolder", "image_folder"]
 
@@ -39,7 +38,7 @@ class ImageFolder:
     labels: Int[np.ndarray, " n"]
     skipped: tuple[Skipped, ...] = ()
 
-    @cached_property
+    @kept
     def names(self) -> Sequence[str]:
         """The path of each image below the folder: its class's folder and its file."""
         return [f"{path.parent.name}/{path.name}" for path in self.paths]

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import Float, Int
 
-__all__ = ["ImageSet", "Skipped"]
+__all__ = ["ImageSet", "Skipped", "kept"]
+
+# A property that is computed once. Type checkers do not take a `cached_property` for the property
+# that `ImageSet` asks for, though it is one to whoever reads it.
+if TYPE_CHECKING:
+    kept = property
+else:
+    kept = cached_property
 
 
 class Skipped(NamedTuple):

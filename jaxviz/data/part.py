@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import jax
 import numpy as np
 from jaxtyping import Float, Int, PRNGKeyArray
 
-from jaxviz.data.image_set import ImageSet, Skipped
+from jaxviz.data.image_set import ImageSet, Skipped, kept
 
 __all__ = ["Part", "held_out", "part"]
 
@@ -32,15 +31,16 @@ class Part:
         """Those of the whole set, with or without an image here."""
         return self.whole.categories
 
-    @cached_property
+    @kept
     def labels(self) -> Int[np.ndarray, " n"]:
         """Of each image the index of its category."""
         return self.whole.labels[self.indices]
 
-    @cached_property
+    @kept
     def names(self) -> Sequence[str]:
         """Of each image its name in the whole set."""
-        return [self.whole.names[i] for i in self.indices]
+        names = self.whole.names
+        return [names[int(i)] for i in self.indices]
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:

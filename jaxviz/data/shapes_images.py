@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxviz.data.image_set import Skipped
+from jaxviz.data.image_set import Skipped, kept
 from jaxviz.data.synthetic import SHAPE_NAMES, Shapes, shapes
 
 __all__ = ["ShapesImages", "shapes_images"]
@@ -43,13 +43,13 @@ class ShapesImages:
         """The ten shapes."""
         return SHAPE_NAMES
 
-    @cached_property
+    @kept
     def labels(self) -> Int[np.ndarray, " n"]:
         """Of each picture the index of its shape; nothing is drawn for it."""
         firsts = range(0, self.count, _LABELS_AT_ONCE)
         return np.concatenate([_labels(self.seed, first) for first in firsts])[: self.count]
 
-    @cached_property
+    @kept
     def names(self) -> Sequence[str]:
         """`shapes-SEED-NUMBER` of each picture."""
         return [f"shapes-{self.seed}-{i:06d}" for i in range(self.count)]

@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from jaxtyping import Float, Int
 from PIL import Image
 
 from jaxviz.data.image_files import as_rgb
-from jaxviz.data.image_set import Skipped
+from jaxviz.data.image_set import Skipped, kept
 
 __all__ = ["TfdsImages", "tfds_images"]
 
@@ -42,7 +41,7 @@ class TfdsImages:
     source: Any
     categories: tuple[str, ...]
 
-    @cached_property
+    @kept
     def labels(self) -> Int[np.ndarray, " n"]:
         """Of each image the index of its category; -1 of a record that cannot be read.
 
@@ -58,7 +57,7 @@ class TfdsImages:
         with ThreadPoolExecutor(_READERS) as readers:
             return np.array(list(readers.map(label, range(len(self)))))
 
-    @cached_property
+    @kept
     def names(self) -> Sequence[str]:
         """`NAME/SPLIT/NUMBER` of each record."""
         return [f"{self.name}/{self.split}/{i:07d}" for i in range(len(self))]
@@ -121,7 +120,7 @@ def tfds_images(
             "`pip install 'jaxviz[data]'` brings it."
         ) from None
     root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
-    builder = tfds.builder_from_directory(_prepared(root, name))
+    builder: Any = tfds.builder_from_directory(_prepared(root, name))
     info = builder.info
     features = dict(info.features.items()) if hasattr(info.features, "items") else {}
     if not (

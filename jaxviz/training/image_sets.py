@@ -118,7 +118,7 @@ def train_on(
     descent = adamw(epochs * steps) if optimizer is None else optimizer
     model, state = begun(model, descent)
     form = nnx.graphdef(model)
-    told = None if on_fault is None else lambda i, error: on_fault(images.names[i], error)
+    told = _by_name(images, on_fault)
 
     def one_epoch(state: State, epoch: int) -> tuple[State, float, float]:
         order = np.asarray(jax.random.permutation(jax.random.fold_in(key, epoch), len(images)))
@@ -152,6 +152,13 @@ def train_on(
         keep=keep,
         on_epoch=on_epoch,
     )
+
+
+def _by_name(images: ImageSet, on_fault: OnFault | None) -> Callable[[int, Exception], None] | None:
+    if on_fault is None:
+        return None
+    names = images.names
+    return lambda index, error: on_fault(names[index], error)
 
 
 def _identity(images: ImageSet) -> dict[str, Any]:
@@ -224,7 +231,7 @@ def evaluate_on(
       True
     """
     model = evaluating(model)
-    told = None if on_fault is None else lambda i, error: on_fault(images.names[i], error)
+    told = _by_name(images, on_fault)
     found = [
         (_right(model, one.input, one.label.astype(np.int32)), int(np.sum(one.index >= 0)))
         for one in batches(images, batch, prepare=prepare, on_fault=told)

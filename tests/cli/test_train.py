@@ -2,13 +2,14 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import ports
-from jaxviz.cli import main
+from jaxviz.cli import main, training_runs
 
 
 def run(*args):
@@ -97,7 +98,7 @@ def test_a_run_with_other_options_is_refused(trained, zoo, tmp_path, capsys):
         (["--data", "shapes:9", "--steps", "3"], "--steps is for the endless set"),
         (["--data", "shapes:9", "--test-count", "3"], "--test-count is for the endless set"),
         (["--test-data", "digits"], "--test-data is for other sets"),
-        (["--data", "shapes:9", "--batch", "8"], "--batch must be at most "),
+        (["--data", "shapes:9", "--batch", "10"], "--batch must be at most "),
         (["--data", "shapes:9", "--test-data", "digits"], "must have the classes of --data"),
         (["--data", "digits", "--test-data", "digits:test"], "digits:test shares some"),
         (["--batch", "0"], "--batch must be at least 1, not 0"),
@@ -109,8 +110,16 @@ def test_what_cannot_be_done_is_said_in_a_sentence(options, words, tmp_path, cap
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_same_folder_twice_and_another_folder_of_the_same_names(zoo, tmp_path, capsys):
-    told = refusal(capsys, "--data", zoo, "--test-data", zoo / "..", "--out", tmp_path / "out")
-    assert "--test-data must have the classes of --data" in told
-    told = refusal(capsys, "--data", zoo, "--test-data", zoo / "cat" / "..", "--out", tmp_path)
+def test_the_folder_of_the_test_images(zoo, tmp_path, capsys):
+    out = ["--out", tmp_path / "out"]
+    told = refusal(capsys, "--data", zoo, "--test-data", zoo / "cat" / "..", *out)
     assert "shares some" in told
+    for kind in ("cat", "emu"):
+        (tmp_path / "other" / kind).mkdir(parents=True)
+        shutil.copy(zoo / "cat" / "0.png", tmp_path / "other" / kind)
+    told = refusal(capsys, "--data", zoo, "--test-data", tmp_path / "other", *out)
+    assert "must have the classes of --data, and dog, emu are in one of them only" in told
+    # Another folder may have files of the same names.
+    (tmp_path / "other" / "emu").rename(tmp_path / "other" / "dog")
+    opened = training_runs.opened(str(zoo), str(tmp_path / "other"), seed=0, strict=False)
+    assert [len(images) for images in opened[1:]] == [14, 2]
