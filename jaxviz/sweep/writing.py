@@ -61,24 +61,21 @@ def write_group(
     for place, number in enumerate(numbers):
         first = number * kept.batch
         which = np.arange(first, min(first + kept.batch, len(kept)))
-        status = np.full(len(which), store.UNREADABLE, np.uint8)
-        reasons = {i: faults[i] for i in which.tolist() if i in faults}
+        own = slice(place * kept.batch, place * kept.batch + len(which))
+        there = np.zeros(len(which), bool) if computed is None else computed.index[own] >= 0
+        status = np.where(there, store.DONE, store.UNREADABLE).astype(np.uint8)
+        reasons = {i: faults[i] for i in which[~there].tolist()}
         arrays, of_batch = {}, {}
-        if computed is not None:
-            own = slice(place * kept.batch, place * kept.batch + len(which))
-            there = computed.index[own] >= 0
-            status[there] = store.DONE
+        if computed is not None and there.any():
             arrays = {name: values[own] for name, values in computed.arrays.items()}
-            finite = _finite(kept, arrays, len(which))
-            status[there & ~finite] = store.NOT_FINITE
-            reasons |= {int(which[i]): _NOT_FINITE for i in np.flatnonzero(there & ~finite)}
+            broken = there & ~_finite(kept, arrays, len(which))
+            status[broken] = store.NOT_FINITE
+            reasons |= dict.fromkeys(which[broken].tolist(), _NOT_FINITE)
             done = status == store.DONE
             if masks is not None:
                 arrays["in_object"] = _hits(arrays["peak"], done, which, masks)
             arrays = {name: _emptied(values, there) for name, values in arrays.items()}
             of_batch = {"map_sum": computed.heat[own][done].sum(0)}
-            if not there.any():  # as where nothing of a whole group could be read
-                arrays, of_batch = {}, {}
         store.write(kept, number, arrays, status, of_batch=of_batch, reasons=reasons)
         images += len(which)
         failures |= {i: (store.MEANINGS[status[i - first]], why) for i, why in reasons.items()}

@@ -14,6 +14,7 @@ from jax.extend import core
 from jaxviz.transform.interpret import opened
 
 __all__ = [
+    "FEWEST",
     "SHARES",
     "array_bytes",
     "at_once",
@@ -103,8 +104,8 @@ def at_once(program: Any, memory: int | None = None) -> int:
     return max(budget(memory) // with_scratch(live_bytes(program)), 1)
 
 
-SHARES = 8
-"""Into how many batches at least items are cut that the devices of an axis share."""
+SHARES, FEWEST = 8, 16
+"""Devices of an axis share at least so many batches, if they have at least so many items each."""
 
 
 def in_batches(f: Callable, items: Any, batch: int, *, axis: str | None = None) -> Any:
@@ -114,8 +115,9 @@ def in_batches(f: Callable, items: Any, batch: int, *, axis: str | None = None) 
       f: a function of an array, or of a tree of arrays, with the items in front; so is its result.
       items: all of them.
       batch: how many `f` may have at one time, at least 1.
-      axis: the name of a mapped axis whose devices share the batches, each of them the same items;
-        all of them get the whole result. There are `SHARES` batches then, or more, on however few
+      axis: the name of a mapped axis whose devices share the batches, each of them having all
+        items; all of them get the whole result. There are `SHARES` batches then, or more, and fewer
+        only where a batch would have less than `FEWEST` items; they are the same on however few
         devices, so that the same items come together and round alike.
 
     Returns:
@@ -130,7 +132,7 @@ def in_batches(f: Callable, items: Any, batch: int, *, axis: str | None = None) 
     count = len(jax.tree.leaves(items)[0])
     turns = math.ceil(count / batch)
     if axis is not None:
-        turns = max(turns, min(count, SHARES))
+        turns = max(turns, min(count // FEWEST, SHARES))
     elif turns == 1:
         return f(items)
     size = math.ceil(count / turns)
