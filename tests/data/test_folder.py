@@ -72,6 +72,28 @@ def test_only_as_many_files_are_read_as_are_wanted(tmp_path, monkeypatch):
     assert len(read) < 20
 
 
+def test_unchecked_every_file_is_an_image_until_it_is_read(zoo, monkeypatch):
+    (zoo / "cat" / "link.png").symlink_to("nowhere.png")
+    (zoo / "cat" / "folder.png").mkdir()
+    with monkeypatch.context() as closed:
+        closed.setattr("jaxviz.data.folder.load_image", None)
+        folder = image_folder(zoo, check=False)
+        assert [*image_folder(zoo, check=False, per_class=1).names] == ["Dog/text.png", "cat/a.JPG"]
+    assert folder.skipped == ()
+    assert [*folder.names] == [
+        *("Dog/text.png", "Dog/x.png", "Dog/y.png"),
+        *("cat/a.JPG", "cat/aa.png", "cat/b.png", "cat/c.webp", "cat/link.png"),
+    ]
+    assert folder.labels.tolist() == [0] * 3 + [1] * 5
+    sound = image_folder(zoo)
+    np.testing.assert_array_equal(folder[5][0], sound[sound.names.index("cat/b.png")][0])
+    for broken in (0, 4):
+        with pytest.raises(ValueError, match=r"is not an image|cannot be decoded"):
+            folder[broken]
+    with pytest.raises(FileNotFoundError):
+        folder[7]
+
+
 def test_what_is_not_looked_at(zoo):
     write(zoo / "loose.png")
     write(zoo / "cat" / "deeper" / "d.png")
