@@ -14,7 +14,7 @@ from jaxtyping import PRNGKeyArray
 import jaxviz as jv
 from jaxviz import report
 from jaxviz.cli import study_ablation_page as study_page
-from jaxviz.cli import trained_files, training_runs, variants
+from jaxviz.cli import trained_files, usable_images, variants
 from jaxviz.cli.mistakes import Mistake
 from jaxviz.cli.progress import progress
 from jaxviz.studies import VARIANTS, Ablated, Variant, depth_claim
@@ -154,7 +154,7 @@ def _images(spec: str, most: int, strict: bool) -> _Held:
         learned, test = jv.data.held_out(key, images, TEST_SHARE)
     # The images of all these nets are prepared alike, and once.
     card = ports.card("shapes-plain")._replace(input_size=SIZE, resize=SIZE)
-    sets = [training_runs.usable(one, card.to_display, strict=strict) for one in (learned, test)]
+    sets = [usable_images.usable(one, card.to_display, strict=strict) for one in (learned, test)]
 
     def held(part: jv.data.Part) -> jv.data.ImageArrays:
         shown = np.concatenate([card.to_display(part[i][0]) for i in range(len(part))])

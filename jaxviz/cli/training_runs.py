@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +14,9 @@ import ports
 from jaxviz import data, training
 from jaxviz.cli.mistakes import Mistake
 from jaxviz.cli.progress import Step
+from jaxviz.cli.usable_images import places, usable
 
-__all__ = ["How", "Run", "Sets", "Usable", "on_images", "on_shapes", "opened", "usable"]
-
-_READERS = 8
+__all__ = ["How", "Run", "Sets", "on_images", "on_shapes", "opened"]
 
 
 class How(NamedTuple):
@@ -117,73 +114,6 @@ def on_shapes(how: How, steps: int, test_count: int, fresh: tuple[int, int], ste
     )
 
 
-class Usable(NamedTuple):
-    """The images of a set that can be used.
-
-    Attributes:
-      images: those.
-      pixels: a digest of their pixels.
-      skipped: the others, and why.
-    """
-
-    images: data.Part
-    pixels: str
-    skipped: list[tuple[str, str]]
-
-
-def _places(images: data.ImageSet) -> list[str]:
-    """Where each image is found: its file, else its name in its set."""
-    if isinstance(images, data.Part):
-        whole = _places(images.whole)
-        return [whole[int(i)] for i in images.indices]
-    return list(map(str, images.paths if isinstance(images, data.ImageFolder) else images.names))
-
-
-def usable(images: data.ImageSet, prepare: Callable[[Any], Any], *, strict: bool) -> Usable:
-    """Reads and prepares every image once, by several threads, and leaves out what fails.
-
-    So a run's images are known before it begins, and are the same when it is started again.
-
-    Args:
-      images: a set.
-      prepare: what is done with each image; a `ValueError` or an `OSError` leaves it out.
-      strict: whether such an image is an error.
-
-    Returns:
-      `Usable`.
-
-    Raises:
-      Mistake: no image can be used, or one cannot and `strict`.
-
-    Example:
-      >>> usable(data.shapes_images(3), lambda image: image, strict=True).skipped
-      []
-    """
-    places = _places(images)
-
-    def tried(index: int) -> bytes | tuple[str, str]:
-        try:
-            image, _ = images[index]
-            prepare(image)
-        except (ValueError, OSError) as error:
-            place, reason = places[index], str(error)
-            if strict:
-                raise Mistake(reason if place in reason else f"{place}: {reason}") from error
-            return place, reason
-        return hashlib.sha256(image.tobytes()).digest()
-
-    with ThreadPoolExecutor(_READERS) as readers:
-        found = list(readers.map(tried, range(len(images))))
-    skipped = [(str(one.path), one.reason) for one in images.skipped]
-    skipped += [one for one in found if isinstance(one, tuple)]
-    sound = [i for i, one in enumerate(found) if isinstance(one, bytes)]
-    if not sound:
-        first = f"; the first: {skipped[0][1]}" if skipped else ""
-        raise Mistake(f"none of the {len(found)} images can be used{first}")
-    pixels = hashlib.sha256(b"".join(one for one in found if isinstance(one, bytes)))
-    return Usable(data.part(images, sound), pixels.hexdigest(), skipped)
-
-
 class Sets(NamedTuple):
     """What a run learns from and is tested on, all of it usable.
 
@@ -256,8 +186,8 @@ def opened(
 
 def _ids(images: data.ImageSet) -> set[str]:
     """What tells images of two sets apart: their files, whatever links lead there, or names."""
-    places = _places(images)
-    return {*(map(os.path.realpath, places) if isinstance(images, data.ImageFolder) else places)}
+    where = places(images)
+    return {*(map(os.path.realpath, where) if isinstance(images, data.ImageFolder) else where)}
 
 
 def on_images(how: How, sets: Sets, step: Step) -> Run:

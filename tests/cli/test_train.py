@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import ports
-from jaxviz.cli import main, training_runs
+from jaxviz.cli import main, training_runs, usable_images
 from jaxviz.cli.mistakes import Mistake
 
 
@@ -113,7 +113,7 @@ def test_images_that_cannot_be_prepared_are_left_out_before_the_run(zoo):
     try:
         sets = training_runs.opened(str(zoo), None, prepare=prepare, seed=0, strict=False)
         with pytest.raises(Mistake, match=r"white\.png: it is too bright"):
-            training_runs.usable(sets.images.whole.whole, prepare, strict=True)
+            usable_images.usable(sets.images.whole.whole, prepare, strict=True)
     finally:
         (zoo / "cat" / "white.png").unlink()
     assert [name.rpartition("/")[2] for name, _ in sets.skipped] == ["white.png", "zz.png"]
