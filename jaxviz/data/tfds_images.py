@@ -170,7 +170,9 @@ def tfds_images(
     with contextlib.suppress(Exception):  # a damaged record raises when it is read
         unlabelled = len(images) > 0 and source[0]["label"] < 0
     if unlabelled:
-        raise ValueError(f"{split} of {info.full_name} must have labels, and has none.")
+        raise ValueError(
+            f"{split} of {info.full_name} must have labels, and its first record has none."
+        )
     if len(set(images.names)) < len(images.names):
         raise ValueError(f"{split} has some records of {info.full_name} twice.")
     return images
