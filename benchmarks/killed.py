@@ -8,9 +8,11 @@ byte for byte. The record in `benchmarks/results/killed.json` says when each kil
 from __future__ import annotations
 
 import argparse
+import csv
 import hashlib
 import json
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -34,6 +36,12 @@ def digest(out: Path) -> str:
     return hashlib.sha256((out / "shapes-plain.safetensors").read_bytes()).hexdigest()
 
 
+def curve(out: Path) -> list[dict[str, str]]:
+    """The learning curve, without the time that it took."""
+    with (out / "learning.csv").open() as file:
+        return [line | {"seconds": ""} for line in csv.DictReader(file)]
+
+
 def saved(out: Path) -> int:
     try:
         return epochs_saved(out / "checkpoints")[-1]
@@ -46,8 +54,12 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, required=True, help="a folder for the runs")
+    parser.add_argument("--out", type=Path, required=True, help="a new folder for the runs")
     given = parser.parse_args(words)
+    if given.out.exists():
+        # Its checkpoints would leave nothing to kill.
+        raise SystemExit(f"--out must be a new folder, and {given.out} exists")
+    given.out.mkdir(parents=True)
     alone, killed = given.out / "undisturbed", given.out / "killed"
     start = time.monotonic()
     subprocess.run(command(alone, given.epochs), check=True, capture_output=True)
@@ -69,20 +81,23 @@ def main(words: list[str] | None = None) -> None:
         else:
             if running.returncode:
                 raise SystemExit(f"a run failed after {len(kills)} kills")
-            print(f"the run was done after {len(kills)} kills: give more --epochs")
-            break
+            raise SystemExit(f"the run was done after {len(kills)} kills: give more --epochs")
     subprocess.run(command(killed, given.epochs), check=True, capture_output=True)
     record = {
-        "command": "jaxviz " + " ".join(command(Path("DIR"), given.epochs)[3:]),
+        "command": "jaxviz " + shlex.join(command(Path("DIR"), given.epochs)[3:]),
         "kills": kills,
         "undisturbed": digest(alone),
         "killed": digest(killed),
         "same_bytes": digest(alone) == digest(killed),
+        "same_curve": curve(alone) == curve(killed),
         "jax": jax.__version__,
     }
     file = Path(__file__).parent / "results" / "killed.json"
     report.write_file(file, json.dumps(record, indent=1) + "\n")
-    print(f"{len(kills)} kills; the same bytes: {record['same_bytes']}; wrote {file}")
+    same = record["same_bytes"], record["same_curve"]
+    print(f"{len(kills)} kills; the same bytes: {same[0]}, curve: {same[1]}; wrote {file}")
+    if not all(same):
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -108,10 +108,17 @@ def test_other_runs_are_refused(whole):
     shuffled = image_arrays(
         np.stack([DIGITS[i][0] for i in range(64)]), DIGITS.labels[:64], categories="0123456789"
     )
+    relabelled = image_arrays(
+        np.stack([DIGITS[i][0] for i in range(len(DIGITS))]),
+        DIGITS.labels[::-1],
+        categories="0123456789",
+        names=DIGITS.names,
+    )
     for options, argument in [
         ({"batch": 32}, "batch"),
         ({"key": 1}, "key"),
         ({"images": shuffled}, "images"),
+        ({"images": relabelled}, "images"),
         ({"test": shuffled}, "test"),
         ({"also": {"settings": "zeiler-fergus"}}, "settings"),
     ]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import numpy as np
 import tyro
+from jaxtyping import PRNGKeyArray
 
 import jaxviz as jv
 from jaxviz import report
 from jaxviz.cli import study_ablation_page as study_page
-from jaxviz.cli import variants
+from jaxviz.cli import trained_files, usable_images, variants
 from jaxviz.cli.mistakes import Mistake
 from jaxviz.cli.progress import progress
 from jaxviz.studies import VARIANTS, Ablated, Variant, depth_claim
@@ -37,6 +38,7 @@ def ablation(
     seeds: int = 3,
     epochs: int = 8,
     settings: Literal["adamw", "zeiler-fergus"] = "adamw",
+    strict: bool = False,
     out: Annotated[str, tyro.conf.arg(metavar="DIR")] = "jaxviz-ablation",
 ) -> None:
     """Trains a small net without some of its layers, or with wider ones: which layers count?
@@ -51,10 +53,12 @@ def ablation(
         with all layers always comes first. By default seven lines of the paper's table.
       data: What the nets learn: shapes, digits, tfds:NAME:SPLIT, or a folder with a folder of
         images for each class.
-      images: How many images of it at most; a third of each class is for the test.
+      images: How many images of it at most; a third of each class is for the test. Of digits, these
+        come from digits:test, so that no hand is in both.
       seeds: How many training runs of each variant.
       epochs: Of each run.
       settings: The optimizer and the batch, as for `jaxviz train`.
+      strict: Fail at an image that cannot be used; by default such images are skipped and listed.
       out: Folder for the page, numbers.json, the tables as CSV, and the checkpoints.
     """
     start = time.perf_counter()
@@ -70,10 +74,13 @@ def ablation(
     how = training.SETTINGS[settings]
     with progress(1 + len(chosen) * seeds) as step:
         step("images")
-        learned, test, skipped = _images(data, images)
+        learned, test, pixels, skipped = _images(data, images, strict)
         if len(learned) < how.batch:
+            # Where the set has no more, more of it cannot be asked for.
+            few = len(learned) + len(test) + len(skipped) < images
             raise Mistake(
-                f"--images must leave a batch of {how.batch} to learn from, not {len(learned)}"
+                f"{'--data' if few else '--images'} must leave a batch of {how.batch} to learn "
+                f"from, not {len(learned)}"
             )
         try:
             found = trained_anew(
@@ -84,7 +91,7 @@ def ablation(
                 epochs=epochs,
                 settings=how,
                 checkpoints=folder / "checkpoints",
-                also={"settings": settings},
+                also={"settings": settings, "pixels": pixels},
                 on_run=lambda variant, seed: step(f"{variant}, seed {seed}"),
             )
         except training.OtherRun as other:
@@ -97,7 +104,7 @@ def ablation(
         "data": data,
         "images": len(learned),
         "test_images": len(test),
-        "skipped": skipped,
+        "skipped": len(skipped),
         "seeds": seeds,
         "epochs": epochs,
         "batch": how.batch,
@@ -108,9 +115,15 @@ def ablation(
         f"{seconds:.0f} s. numbers.json, variants.csv and runs.csv lie beside this page."
     )
     page = study_page.page(found, facts, footer=footer)
-    files = report.write_run(
-        folder, page, numbers=_numbers(found, facts), tables=study_page.tables(found)
-    )
+    tables = study_page.tables(found)
+    if skipped:
+        tables["skipped"] = report.Table(["image", "reason"], [list(one) for one in skipped])
+    else:
+        # The list of an earlier go would be about other files.
+        (folder / "skipped.csv").unlink(missing_ok=True)
+    files = report.write_run(folder, page, numbers=_numbers(found, facts), tables=tables)
+    for line in trained_files.skipped_lines(skipped, folder):
+        print(line)
     worst = max(found, key=lambda one: one.test_error.mean)
     print(
         f"wrote {len(files)} files about {len(found)} variants, {seeds} runs of each, to {out} in "
@@ -118,17 +131,30 @@ def ablation(
     )
 
 
-def _images(spec: str, most: int) -> tuple[jv.data.ImageArrays, jv.data.ImageArrays, int]:
-    """What is learned and what is tested, held in memory, and how many files were skipped."""
+class _Held(NamedTuple):
+    """Images held in memory, as the nets take them but for the normalisation."""
+
+    learned: jv.data.ImageArrays
+    test: jv.data.ImageArrays
+    pixels: list[str]
+    skipped: list[tuple[str, str]]
+
+
+def _images(spec: str, most: int, strict: bool) -> _Held:
     import ports
 
-    images = jv.data.open_images(f"shapes:{most}" if spec == "shapes" else spec)
     key, part_key = jax.random.split(jax.random.key(0))
-    if len(images) > most:
-        chosen = np.sort(np.asarray(jax.random.permutation(part_key, len(images)))[:most])
-        images = jv.data.part(images, chosen)
+    if spec in ("digits", "digits:all"):
+        test_most = round(most * TEST_SHARE)
+        learned = _some(part_key, jv.data.open_images("digits:train"), most - test_most)
+        test = _some(key, jv.data.open_images("digits:test"), test_most)
+    else:
+        named = f"shapes:{most}" if spec == "shapes" else spec
+        images = _some(part_key, jv.data.open_images(named, check=False), most)
+        learned, test = jv.data.held_out(key, images, TEST_SHARE)
     # The images of all these nets are prepared alike, and once.
     card = ports.card("shapes-plain")._replace(input_size=SIZE, resize=SIZE)
+    sets = [usable_images.usable(one, card.to_display, strict=strict) for one in (learned, test)]
 
     def held(part: jv.data.Part) -> jv.data.ImageArrays:
         shown = np.concatenate([card.to_display(part[i][0]) for i in range(len(part))])
@@ -136,8 +162,19 @@ def _images(spec: str, most: int) -> tuple[jv.data.ImageArrays, jv.data.ImageArr
             shown, part.labels, categories=part.categories, names=part.names
         )
 
-    learned, test = jv.data.held_out(key, images, TEST_SHARE)
-    return held(learned), held(test), len(images.skipped)
+    return _Held(
+        *(held(one.images) for one in sets),
+        [one.pixels for one in sets],
+        [line for one in sets for line in one.skipped],
+    )
+
+
+def _some(key: PRNGKeyArray, images: jv.data.ImageSet, most: int) -> jv.data.ImageSet:
+    if len(images) <= most:
+        return images
+    return jv.data.part(
+        images, np.sort(np.asarray(jax.random.permutation(key, len(images)))[:most])
+    )
 
 
 def _numbers(found: list[Ablated], facts: dict[str, Any]) -> dict[str, Any]:

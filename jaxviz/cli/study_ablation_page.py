@@ -25,7 +25,11 @@ def page(found: Sequence[Ablated], facts: Mapping[str, Any], *, footer: str) -> 
     Returns:
       What `jaxviz.report.write_run` takes.
     """
-    left_out = f", {facts['skipped']} files that cannot be read" if facts["skipped"] else ""
+    left_out = (
+        f"; {facts['skipped']} that cannot be used are left out, see skipped.csv"
+        if facts["skipped"]
+        else ""
+    )
     return report.Page(
         "What layers are worth",
         [_errors(found, facts), *_claim(found), _curves(found)],
@@ -43,7 +47,8 @@ def page(found: Sequence[Ablated], facts: Mapping[str, Any], *, footer: str) -> 
 
 def _errors(found: Sequence[Ablated], facts: Mapping[str, Any]) -> report.Section:
     spread = (
-        "± is the standard deviation over the training runs."
+        "± is the standard deviation over the seeds of the training runs, for one division of the "
+        "images and one learning rate; it says nothing of other divisions and rates."
         if facts["seeds"] > 1
         else "There is one run of each: ± is the standard error over the images, and a difference "
         "may come from that run as well as from the layers."
@@ -69,7 +74,7 @@ def _errors(found: Sequence[Ablated], facts: Mapping[str, Any]) -> report.Sectio
         [
             "A layer's ReLU and pooling go with it, and its weights are not there at all. Without "
             "a pooling the next dense layer gets larger maps, so that a net may have fewer layers "
-            f"and more parameters. {spread}"
+            f"and more parameters. There is no dropout, which Zeiler and Fergus had. {spread}"
         ],
     )
 

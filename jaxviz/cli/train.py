@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from typing import Annotated, Literal
 
@@ -23,6 +24,8 @@ OPTIONS = {
     "key": "--seed",
     "images": "--data",
     "test": "--test-data",
+    "images_pixels": "--data",
+    "test_pixels": "--test-data",
     "settings": "--settings",
 }
 """The option behind each argument of `jaxviz.training.train` and `train_on`."""
@@ -56,7 +59,8 @@ def train(
       test_data: What it is tested on after each epoch, named likewise; by default a fifth of each
         class of the data is held out.
       settings: The optimizer and the batch: AdamW, 64; or SGD as Zeiler and Fergus had it, with
-        momentum, filters clipped to an RMS of 0.1, 128.
+        momentum, filters clipped to an RMS of 0.1, 128 (without their dropout, which the ports do
+        not have).
       out: Folder for the weights, their record, the learning curve and a checkpoint of every
         epoch.
       epochs: How many epochs; each ends in a test and a checkpoint.
@@ -64,7 +68,7 @@ def train(
       batch: Images in a step.
       test_count: Images of the endless set in the test after each epoch, 1000.
       seed: Of the first weights, of the endless set's images, of the order of another set's.
-      strict: Fail at a file that cannot be used; by default such files are skipped and listed.
+      strict: Fail at an image that cannot be used; by default such images are skipped and listed.
     """
     from jaxviz import report, training
     from jaxviz.cli import inputs, trained_files, training_runs
@@ -103,13 +107,16 @@ def train(
                 )
             else:
                 step(f"opening {data}")
-                sets = training_runs.opened(data, test_data, seed=seed, strict=strict)
+                sets = training_runs.opened(
+                    data, test_data, prepare=card.preprocess, seed=seed, strict=strict
+                )
                 step("compiling, first epoch")
                 start = time.process_time()
-                run = training_runs.on_images(how, *sets, step, strict=strict)
+                run = training_runs.on_images(how, sets, step)
         except training.OtherRun as other:
             option = OPTIONS[other.argument]
-            told = not isinstance(other.before, dict | list) and other.before is not None
+            # Digests say nothing to a reader.
+            told = isinstance(other.before, int | str) and not option.endswith("data")
             raise Mistake(
                 f"{out} holds a run with another {option}{f' {other.before}' if told else ''}; "
                 "give the options of that run to go on with it, or another --out"
@@ -129,7 +136,9 @@ def train(
         "--test-count": (test_count or TEST_COUNT) if endless else None,
         "--seed": seed,
     }
-    given = " ".join(f"{name} {value}" for name, value in options.items() if value is not None)
+    given = " ".join(
+        f"{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None
+    )
     command = f"jaxviz train {given}{' --strict' if strict else ''}"
     weights = trained_files.write(folder, how, run, command=command, cpu_seconds=cpu_seconds)
     for line in trained_files.skipped_lines(run.skipped, folder):

@@ -63,6 +63,9 @@ def write(folder: Path, how: How, run: Run, *, command: str, cpu_seconds: float 
     report.write_file(folder / "learning.csv", _table([record[0]._fields, *record]))
     if run.skipped:
         report.write_file(folder / "skipped.csv", _table([("image", "reason"), *run.skipped]))
+    else:
+        # The list of an earlier go would be about other files.
+        (folder / "skipped.csv").unlink(missing_ok=True)
     chart = report.line_chart(
         [line.epoch for line in record],
         {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,8 +14,9 @@ import ports
 from jaxviz import data, training
 from jaxviz.cli.mistakes import Mistake
 from jaxviz.cli.progress import Step
+from jaxviz.cli.usable_images import places, usable
 
-__all__ = ["How", "Run", "on_images", "on_shapes", "opened"]
+__all__ = ["How", "Run", "Sets", "on_images", "on_shapes", "opened"]
 
 
 class How(NamedTuple):
@@ -111,78 +114,103 @@ def on_shapes(how: How, steps: int, test_count: int, fresh: tuple[int, int], ste
     )
 
 
+class Sets(NamedTuple):
+    """What a run learns from and is tested on, all of it usable.
+
+    Attributes:
+      spec: what it learns from, in the user's words.
+      images: that.
+      test: what it is tested on.
+      pixels: digests of the pixels of either, as `jaxviz.training.train_on` takes them in `also`.
+      skipped: the images that are left out, and why.
+    """
+
+    spec: str
+    images: data.ImageSet
+    test: data.ImageSet
+    pixels: dict[str, str | None]
+    skipped: list[tuple[str, str]]
+
+
 def opened(
-    spec: str, test_spec: str | None, *, seed: int, strict: bool
-) -> tuple[str, data.ImageSet, data.ImageSet]:
+    spec: str,
+    test_spec: str | None,
+    *,
+    prepare: Callable[[Any], Any],
+    seed: int,
+    strict: bool,
+) -> Sets:
     """The set to learn from and the one to be tested on, checked.
 
     Args:
       spec: as `jaxviz.data.open_images` takes it.
       test_spec: likewise, or None: a fifth of each class is held out.
+      prepare: makes a model's input of an image, as a card's `preprocess`.
       seed: of what is held out.
-      strict: whether a file that cannot be used is an error.
+      strict: whether an image that cannot be used is an error; otherwise it is left out.
 
     Returns:
-      What the user wrote, and the two sets.
+      `Sets`.
 
     Raises:
-      Mistake: the two do not go together.
+      Mistake: the two do not go together, or there is an image that cannot be used, and `strict`.
       ValueError, OSError, ImportError: a set that cannot be used.
     """
-    images = data.open_images(spec, strict=strict)
+    # `usable` decodes every image.
+    images = data.open_images(spec, check=False)
     if test_spec is None:
+        every = usable(images, prepare, strict=strict)
         # The epochs' orders come from the same key, folded with 1 and more.
-        return spec, *data.held_out(jax.random.fold_in(jax.random.key(seed), 0), images)
+        key = jax.random.fold_in(jax.random.key(seed), 0)
+        pixels = {"images_pixels": every.pixels, "test_pixels": None}
+        return Sets(spec, *data.held_out(key, every.images), pixels, every.skipped)
     # Another seed, since the pictures of a smaller number are the first ones of a larger.
-    test = data.open_images(test_spec, strict=strict, seed=1)
+    test = data.open_images(test_spec, check=False, seed=1)
     if test.categories != images.categories:
         other = sorted(set(images.categories) ^ set(test.categories))
         raise Mistake(
             f"--test-data must have the classes of --data, and {', '.join(other[:3])} "
             f"{'is' if len(other) == 1 else 'are'} in one of them only"
         )
-    folders = isinstance(images, data.ImageFolder), isinstance(test, data.ImageFolder)
-    if all(folders):
-        common = Path(spec).resolve() == Path(test_spec).resolve()
-    else:
-        common = bool(set(images.names) & set(test.names))
-    if common:
+    if _ids(images) & _ids(test):
         raise Mistake(f"--test-data must have other images than --data; {test_spec} shares some")
-    return spec, images, test
+    learned, tested = (usable(one, prepare, strict=strict) for one in (images, test))
+    return Sets(
+        spec,
+        learned.images,
+        tested.images,
+        {"images_pixels": learned.pixels, "test_pixels": tested.pixels},
+        learned.skipped + tested.skipped,
+    )
 
 
-def on_images(
-    how: How,
-    spec: str,
-    images: data.ImageSet,
-    test: data.ImageSet,
-    step: Step,
-    *,
-    strict: bool,
-) -> Run:
+def _ids(images: data.ImageSet) -> set[str]:
+    """What tells images of two sets apart: their files, whatever links lead there, or names."""
+    where = places(images)
+    return {*(map(os.path.realpath, where) if isinstance(images, data.ImageFolder) else where)}
+
+
+def on_images(how: How, sets: Sets, step: Step) -> Run:
     """Trains a net on a set of images.
 
     Args:
       how: the run.
-      spec: the set in the user's words.
-      images: what it learns from.
-      test: what it is tested on.
+      sets: what it learns from and is tested on.
       step: shows progress.
-      strict: whether an image that cannot be used is an error; otherwise it is left out.
 
     Returns:
       `Run`.
 
     Raises:
       Mistake: there are fewer images than a batch has.
-      ValueError: an image cannot be used, and `strict`.
+      ValueError: an image that could be used before cannot be used any more.
     """
+    spec, images, test, pixels, skipped = sets
     if len(images) < how.batch:
         raise Mistake(
             f"--batch must be at most {len(images)}, the number of images to learn from, "
             f"not {how.batch}"
         )
-    faults: dict[str, str] = {}
     trained = training.train_on(
         ports.new(how.card.name, rngs=nnx.Rngs(how.seed), num_classes=len(images.categories)),
         images,
@@ -195,12 +223,10 @@ def on_images(
             how.epochs * (len(images) // how.batch)
         ),
         checkpoints=how.checkpoints,
-        also=_also(how),
+        also=_also(how) | pixels,
         on_epoch=_told(step),
-        on_fault=None if strict else lambda name, error: faults.update({name: str(error)}),
     )
     right = trained.record[-1].test_accuracy
-    left_out = {str(one.path): one.reason for one in (*images.skipped, *test.skipped)}
     return Run(
         trained,
         {
@@ -208,10 +234,10 @@ def on_images(
             "categories": images.categories,
             "images": len(images),
             "test_images": {"count": len(test), "accuracy": right},
-            "skipped": len(left_out | faults),
+            "skipped": len(skipped),
         },
         f"{how.card.name} on {Path(spec).name or spec}",
         "test images",
         f"{100 * right:.1f}% of {len(test):,} test images are right",
-        list((left_out | faults).items()),
+        skipped,
     )

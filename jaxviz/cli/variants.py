@@ -14,6 +14,17 @@ __all__ = ["parsed"]
 LIKE = '"drop: [3, 4]" or "drop: [7], width: {6: 256}"'
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML's own, but a key that is there twice is an error; otherwise its last value would win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        written = len(node.value)
+        mapping = super().construct_mapping(node, deep)
+        if len(mapping) != written:
+            raise yaml.constructor.ConstructorError(problem="a key is there twice")
+        return mapping
+
+
 def parsed(text: str) -> Variant:
     """The variant that a user wrote, as YAML of two keys, `drop` and `width`, or `all`.
 
@@ -35,8 +46,8 @@ def parsed(text: str) -> Variant:
         return Variant()
     inside = text.strip()
     try:
-        given = yaml.safe_load(inside if inside.startswith("{") else "{" + inside + "}")
-    except yaml.YAMLError:
+        given = yaml.load(inside if inside.startswith("{") else "{" + inside + "}", _Loader)
+    except (yaml.YAMLError, ValueError):  # ValueError: what looks like a date, and is none
         raise Mistake(f"--variant must be like {LIKE}, not {text!r}") from None
     surplus = sorted(str(key) for key in given if key not in ("drop", "width"))
     if surplus or not given:

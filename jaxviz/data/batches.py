@@ -101,7 +101,7 @@ def batches(
             while waiting:
                 yield from _checked(waiting.popleft().result(), images, on_fault)
         finally:
-            # Whoever stops early does not wait for images that nobody will see.
+            # Whoever stops early waits for the batch that is being made, and for no other.
             maker.shutdown(cancel_futures=True)
             readers.shutdown(cancel_futures=True)
 

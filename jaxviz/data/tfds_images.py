@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -33,16 +34,18 @@ class TfdsImages:
       split: which part of it.
       source: TFDS's random-access source of that part, with images as the bytes of their files.
       categories: the classes' names.
+      records: the stretches of splits that it is made of: split, first record, one past the last.
     """
 
     name: str
     split: str
     source: Any
     categories: tuple[str, ...]
+    records: tuple[tuple[str, int, int], ...]
 
     @kept
     def labels(self) -> Int[np.ndarray, " n"]:
-        """Of each image the index of its category; -1 of a record that cannot be read.
+        """Of each image the index of its category; -1 of a record that cannot be used.
 
         All records are read once for it, and no image is decoded.
         """
@@ -50,7 +53,7 @@ class TfdsImages:
         def label(index: int) -> int:
             try:
                 return int(self.source[index]["label"])
-            except RuntimeError:
+            except Exception:  # as in `__getitem__`, which says what is wrong
                 return -1
 
         with ThreadPoolExecutor(_READERS) as readers:
@@ -58,8 +61,12 @@ class TfdsImages:
 
     @kept
     def names(self) -> Sequence[str]:
-        """`NAME/SPLIT/NUMBER` of each record."""
-        return [f"{self.name}/{self.split}/{i:07d}" for i in range(len(self))]
+        """`NAME/SPLIT/NUMBER` of each record, its number in the whole split."""
+        return [
+            f"{self.name}/{split}/{i:07d}"
+            for split, start, stop in self.records
+            for i in range(start, stop)
+        ]
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
@@ -71,7 +78,7 @@ class TfdsImages:
         return len(self.source)
 
     def __getitem__(self, index: int) -> tuple[Float[np.ndarray, "h w 3"], int]:
-        """An image and its label, as `load_image` would read it."""
+        """An image, as it is stored, and its label."""
         index = range(len(self))[index]
         try:
             record = self.source[index]
@@ -80,6 +87,8 @@ class TfdsImages:
         except Exception as error:
             # Files and records that are damaged raise what their decoders please.
             raise ValueError(f"the record cannot be read; it may be damaged ({error}).") from error
+        if record["label"] < 0:
+            raise ValueError("the record has no label.")
         return image, int(record["label"])
 
 
@@ -102,8 +111,8 @@ def tfds_images(
     Raises:
       ImportError: tensorflow-datasets is not installed; it comes with the extra `data`.
       FileNotFoundError: the set is not prepared there.
-      ValueError: it has no such split, is no set of images with labels, or is not kept as
-        ArrayRecord files.
+      ValueError: it has no such split, the split has no labels or the same record twice, the set is
+        none of images with labels, or is not kept as ArrayRecord files.
 
     Example:
       >>> tfds_images("mnist", split="test", data_dir="nowhere")
@@ -142,17 +151,41 @@ def tfds_images(
     undecoded = {"image": tfds.decode.SkipDecoding()}
     try:
         source = builder.as_data_source(split=split, decoders=undecoded)
+        stretches = tfds.core.ReadInstruction.from_spec(split).to_absolute(info.splits)
     except (ValueError, KeyError):
         raise ValueError(
             f"{info.full_name} has no part {split}; a part is like train or train[:80%]."
         ) from None
-    return TfdsImages(info.full_name, split, source, tuple(features["label"].names))
+    records = tuple(
+        (
+            one.splitname,
+            one.from_ or 0,
+            info.splits[one.splitname].num_examples if one.to is None else one.to,
+        )
+        for one in stretches
+    )
+    images = TfdsImages(info.full_name, split, source, tuple(features["label"].names), records)
+    unlabelled = False
+    # Public test splits often come without labels, with -1 in each record.
+    with contextlib.suppress(Exception):  # a damaged record raises when it is read
+        unlabelled = len(images) > 0 and source[0]["label"] < 0
+    if unlabelled:
+        raise ValueError(
+            f"{split} of {info.full_name} must have labels, and its first record has none."
+        )
+    if len(set(images.names)) < len(images.names):
+        raise ValueError(f"{split} has some records of {info.full_name} twice.")
+    return images
 
 
 def _prepared(root: Path, name: str) -> Path:
     """The folder of a set: of several versions, the newest."""
     base, _, version = name.partition(":")
-    found = [file.parent for file in (root / base).glob(f"{version or '*.*.*'}/features.json")]
+    found = [
+        file.parent
+        for file in (root / base).glob(f"{version or '*.*.*'}/features.json")
+        if re.fullmatch(r"\d+\.\d+\.\d+", file.parent.name)
+    ]
     if not found:
         there = sorted(str(file.parents[1].relative_to(root)) for file in root.glob(_ANY_SET))
         listed = f"it has {', '.join(dict.fromkeys(there))}" if there else "it has none"

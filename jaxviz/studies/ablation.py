@@ -184,7 +184,7 @@ def _stem(variant: Variant) -> str:
     return "-".join(words) or "all"
 
 
-MIDDLE, TOP = {3, 4}, {6, 7}
+MIDDLE, TOP = (3, 4), (6, 7)
 
 
 def depth_claim(found: Sequence[Ablated]) -> Claim | None:
@@ -194,31 +194,32 @@ def depth_claim(found: Sequence[Ablated]) -> Claim | None:
       found: the variants, trained.
 
     Returns:
-      The claim and its verdict, from the test errors; None where there is no such variant, or
-      nothing to compare it with.
+      The claim and its verdict, from the test errors; None unless there are the net without layers
+      3, 4, 6 and 7, the one without 3 and 4, and the one without 6 and 7, otherwise unchanged.
 
     Example:
       >>> import numpy as np
       >>> def one(variant, error):
       ...     return Ablated(variant, 0, [], [], [np.arange(100) < error] * 2)
-      >>> depth_claim([one(Variant(), 10), one(Variant(drop=(3, 4, 6, 7)), 30)]).verdict
+      >>> alone = [one(Variant(drop=(3, 4)), 15), one(Variant(drop=(6, 7)), 10)]
+      >>> depth_claim([*alone, one(Variant(drop=(3, 4, 6, 7)), 30)]).verdict
       'supported'
 
     References:
       M. Zeiler, R. Fergus, "Visualizing and understanding convolutional networks", 2014,
       section 5.1.
     """
-    both = [one for one in found if set(one.variant.drop) >= MIDDLE | TOP]
-    others = [one for one in found if one not in both]
-    if not both or not others:
+    by_variant = {one.variant: one for one in found}
+    both = Variant(drop=MIDDLE + TOP)
+    if not {both, Variant(drop=MIDDLE), Variant(drop=TOP)} <= set(by_variant):
         return None
     comparisons = [
         compared(
-            f"the net “{worst.variant}” errs more than “{other.variant}”",
-            larger=worst.test_error,
+            f"the net “{both}” errs more than “{variant}”",
+            larger=by_variant[both].test_error,
             smaller=other.test_error,
         )
-        for worst in both
-        for other in others
+        for variant, other in by_variant.items()
+        if variant != both
     ]
     return verdict("Removing both middle and top layers hurts most", comparisons)

@@ -27,7 +27,8 @@ class Epoch(NamedTuple):
 
     Attributes:
       epoch: how many epochs are done, from 1.
-      step: how many optimizer steps are done.
+      step: how many optimizer steps are due until then; a batch without any image that can be used
+        makes none.
       loss: mean cross-entropy of the epoch's training batches, in nats.
       train_accuracy: fraction right in those batches, as they were met.
       test_accuracy: fraction right on the run's held-out images, after the epoch.

@@ -97,6 +97,7 @@ def zeiler_fergus(
     """Zeiler and Fergus's descent: SGD with momentum, and filters kept from growing.
 
     The authors lowered the rate by hand whenever the validation error stood still; here it stays.
+    Their dropout in the dense layers is a matter of the model, and the ports have none.
 
     Args:
       rate: the learning rate.

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 import shutil
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from PIL import Image
 
 import ports
-from jaxviz.cli import main, training_runs
+from jaxviz.cli import main, training_runs, usable_images
+from jaxviz.cli.mistakes import Mistake
 
 
 def run(*args):
@@ -26,7 +28,7 @@ def refusal(capsys, *args):
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory):
     """Bright cats and dark dogs, seven of each, and a file that is no picture."""
-    root, dice = tmp_path_factory.mktemp("zoo"), np.random.default_rng(0)
+    root, dice = tmp_path_factory.mktemp("the zoo"), np.random.default_rng(0)
     for kind, least in (("cat", 150), ("dog", 0)):
         (root / kind).mkdir()
         for i in range(7):
@@ -63,8 +65,10 @@ def test_a_folder_with_a_broken_file(trained, zoo, capsys):
     assert record["parameters"] == fewer
 
     # The command of the record reads the finished run, and says the same.
-    assert record["command"].split()[:2] == ["jaxviz", "train"]
-    assert main([*record["command"].split()[1:], "--out", str(trained)]) == 0
+    words = shlex.split(record["command"])
+    assert words[:4] == ["jaxviz", "train", "--model", "shapes-plain"]
+    assert main([*words[1:], "--out", str(trained)]) == 0
+    assert (trained / "skipped.csv").exists()
     said = capsys.readouterr()
     assert said.err == ""
     assert "skipped 1 image that cannot be used" in said.out
@@ -75,6 +79,46 @@ def test_strict_fails_and_writes_nothing(zoo, tmp_path, capsys):
     told = refusal(capsys, "--data", zoo, *SHORT, "--strict", "--out", tmp_path / "out")
     assert "zz.png is not an image" in told
     assert list(tmp_path.iterdir()) == []
+
+
+def test_resumed_with_images_at_another_place_or_with_other_pixels(trained, zoo, tmp_path, capsys):
+    out, moved = tmp_path / "out", tmp_path / "zoo"
+    shutil.copytree(trained, out)
+    shutil.copytree(zoo, moved)
+    # The same images without the file that is none: the old list goes.
+    (moved / "dog" / "zz.png").unlink()
+    assert run("--data", moved, *SHORT, "--out", out) == 0
+    assert not (out / "skipped.csv").exists()
+    assert "skipped" not in capsys.readouterr().out
+    assert json.loads((out / "shapes-plain.json").read_text())["skipped"] == 0
+    assert (out / "shapes-plain.safetensors").read_bytes() == (
+        trained / "shapes-plain.safetensors"
+    ).read_bytes()
+    # As many bytes and the same names do not make the same images.
+    file = moved / "cat" / "0.png"
+    Image.fromarray(255 - np.asarray(Image.open(file))).save(file)
+    assert "another --data;" in refusal(capsys, "--data", moved, *SHORT, "--out", out)
+    # Nor do the rest of them.
+    file.write_bytes(file.read_bytes()[:200])
+    assert "another --data;" in refusal(capsys, "--data", moved, *SHORT, "--out", out)
+
+
+def test_images_that_cannot_be_prepared_are_left_out_before_the_run(zoo):
+    def prepare(image):
+        if image.mean() > 0.9:
+            raise ValueError("it is too bright")
+        return image
+
+    Image.new("RGB", (70, 70), "white").save(zoo / "cat" / "white.png")
+    try:
+        sets = training_runs.opened(str(zoo), None, prepare=prepare, seed=0, strict=False)
+        with pytest.raises(Mistake, match=r"white\.png: it is too bright"):
+            usable_images.usable(sets.images.whole.whole, prepare, strict=True)
+    finally:
+        (zoo / "cat" / "white.png").unlink()
+    assert [name.rpartition("/")[2] for name, _ in sets.skipped] == ["white.png", "zz.png"]
+    assert (len(sets.images), len(sets.test)) == (12, 2)
+    assert not {"cat/white.png", "dog/zz.png"} & {*sets.images.names, *sets.test.names}
 
 
 def test_a_run_with_other_options_is_refused(trained, zoo, tmp_path, capsys):
@@ -120,5 +164,11 @@ def test_the_folder_of_the_test_images(zoo, tmp_path, capsys):
     assert "must have the classes of --data, and dog, emu are in one of them only" in told
     # Another folder may have files of the same names.
     (tmp_path / "other" / "emu").rename(tmp_path / "other" / "dog")
-    opened = training_runs.opened(str(zoo), str(tmp_path / "other"), seed=0, strict=False)
-    assert [len(images) for images in opened[1:]] == [14, 2]
+    opened = training_runs.opened(
+        str(zoo), str(tmp_path / "other"), prepare=np.asarray, seed=0, strict=False
+    )
+    assert [len(opened.images), len(opened.test)] == [14, 2]
+    # The same file under another name is not another image.
+    (tmp_path / "other" / "dog" / "link.png").symlink_to(zoo / "dog" / "1.png")
+    told = refusal(capsys, "--data", zoo, "--test-data", tmp_path / "other", *out)
+    assert "shares some" in told

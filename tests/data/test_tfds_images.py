@@ -24,7 +24,15 @@ def png(array):
     return io.BytesIO(file.getvalue())
 
 
-def write(root, *, channels=3, label="label", file_format="array_record", version="1.0.0"):
+def write(
+    root,
+    *,
+    channels=3,
+    label="label",
+    file_format="array_record",
+    version="1.0.0",
+    label_of=lambda i: i % 3,
+):
     """A set `zoo` of 7 training and 3 test images, prepared as TFDS prepares one."""
     features = tfds.features.FeaturesDict(
         {
@@ -46,7 +54,7 @@ def write(root, *, channels=3, label="label", file_format="array_record", versio
 
         def _generate_examples(self, start, stop):
             for i in range(start, stop):
-                yield i, {"image": png(pixels(i, channels)), label: i % 3}
+                yield i, {"image": png(pixels(i, channels)), label: label_of(i)}
 
     Zoo(data_dir=root, file_format=file_format).download_and_prepare()
     return root
@@ -71,6 +79,14 @@ def test_images_labels_and_names(prepared):
         found.append(i)
     assert sorted(found) == list(range(7))
     assert images.names[2] == "zoo/1.0.0/train/0000002"
+    images = tfds_images("zoo", split="train[2:4]+test[-1:]", data_dir=prepared)
+    assert images.names == [
+        f"zoo/1.0.0/{one}" for one in ("train/0000002", "train/0000003", "test/0000002")
+    ]
+    for split, start, offset in (("train", 2, 0), ("train", 3, 1), ("test", 2, 2)):
+        whole = tfds_images("zoo", split=split, data_dir=prepared)
+        np.testing.assert_array_equal(images[offset][0], whole[start][0])
+    images = tfds_images("zoo", data_dir=prepared)
     assert images.skipped == ()
     with pytest.raises(IndexError):
         images[7]
@@ -155,7 +171,31 @@ def test_sets_of_another_kind_are_refused(options, words, tmp_path):
         tfds_images("zoo", data_dir=tmp_path)
 
 
+def test_records_without_a_label(tmp_path):
+    write(tmp_path, label_of=lambda i: -1 if i > 6 else i % 3)
+    assert len(tfds_images("zoo", data_dir=tmp_path)) == 7
+    with pytest.raises(ValueError, match=r"test of zoo/1\.0\.0 must have labels, and its first"):
+        tfds_images("zoo", split="test", data_dir=tmp_path)
+    # Some of them only.
+    images = tfds_images("zoo", split="train+test", data_dir=tmp_path)
+    assert (images.labels >= 0).tolist() == [True] * 7 + [False] * 3
+    with pytest.raises(ValueError, match="the record has no label"):
+        images[7]
+
+
+def test_folders_that_are_no_version(prepared, tmp_path):
+    write(tmp_path)
+    for other in ("1.0.0.tmp", "a.b.c"):
+        (tmp_path / "zoo" / other).mkdir()
+        (tmp_path / "zoo" / other / "features.json").write_text("{}")
+    assert tfds_images("zoo", data_dir=tmp_path).name == "zoo/1.0.0"
+
+
 def test_what_is_not_there(prepared):
+    with pytest.raises(
+        ValueError, match=r"train\+train\[5:\] has some records of zoo/1\.0\.0 twice"
+    ):
+        tfds_images("zoo", split="train+train[5:]", data_dir=prepared)
     with pytest.raises(FileNotFoundError, match=r"no prepared set bird in .*; it has zoo\."):
         tfds_images("bird", data_dir=prepared)
     with pytest.raises(FileNotFoundError, match="no prepared set zoo:2"):

@@ -180,7 +180,15 @@ def test_the_verdict():
     assert claim.verdict == "supported"
     assert len(claim.comparisons) == 3
     assert claim.comparisons[0].larger.mean == pytest.approx(0.4)
-    assert depth_claim(found({Variant(): 100, middle: 500, both: 400})).verdict == "mixed"
-    assert depth_claim(found({Variant(): 400, both: 405})).verdict == "not supported"
-    assert depth_claim(found({Variant(): 100, middle: 500})) is None
-    assert depth_claim(found({both: 100})) is None
+    mixed = depth_claim(found({Variant(): 100, middle: 500, top: 100, both: 400}))
+    assert mixed.verdict == "mixed"
+    assert depth_claim(found({middle: 400, top: 400, both: 405})).verdict == "not supported"
+    # Without one of the three there is nothing to say, nor with another change in it.
+    assert depth_claim(found({middle: 100, top: 100})) is None
+    assert depth_claim(found({Variant(): 100, top: 100, both: 400})) is None
+    assert depth_claim(found({Variant(): 100, middle: 100, both: 400})) is None
+    wider = both._replace(width=((5, 20),))
+    assert depth_claim(found({middle: 100, top: 100, wider: 400})) is None
+    claim = depth_claim(found({middle: 100, top: 100, wider: 500, both: 400}))
+    assert len(claim.comparisons) == 3
+    assert claim.verdict == "mixed"
