@@ -150,7 +150,8 @@ def evolution(
       `Evolved`, in NumPy.
 
     Raises:
-      ValueError: a layer is unknown or has no places, or there is no batch.
+      ValueError: a layer is unknown or has no places, its values are not finite, or there is no
+        batch.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxviz as jv
@@ -184,6 +185,9 @@ def evolution(
                 products[name] = comoments(one, other, products.get(name))
     if not state:
         raise ValueError("evolution needs at least one batch of images, got none.")
+    for name, one in products.items():
+        if not all(np.isfinite(part).all() for part in one):
+            raise ValueError(f"the values of '{name}' are not all finite: the training diverged.")
     similarity = {name: linear_cka(products[name]) for name in names}
     return Evolved(jax.tree.map(np.asarray, state), similarity)
 
@@ -204,7 +208,8 @@ def settled(epochs: Sequence[float], similarity: Sequence[float], *, share: floa
 
     Returns:
       Where the value comes to the share for the last time, between two epochs by a straight line;
-      the first epoch, if it is there from the beginning.
+      the first epoch, if it is there from the beginning. NaN where the final value is 0: a layer
+      that is dead at the end has no state to come near to.
 
     Raises:
       ValueError: the two are not equally long, or empty, the epochs do not rise, or the final
@@ -222,6 +227,8 @@ def settled(epochs: Sequence[float], similarity: Sequence[float], *, share: floa
             "settled needs a value for each of some rising epochs, the last not negative, got "
             f"{list(epochs)} and {values.tolist()}."
         )
+    if values[-1] == 0:
+        return float("nan")
     goal = share * values[-1]
     below = np.flatnonzero(values < goal)
     if not len(below):
