@@ -66,9 +66,14 @@ def correspondence(
         step("covering parts")
         groups = groups or drawn_groups(seed=seed)
         keys = jax.random.split(jax.random.key(seed), len(groups))
-        each = [_of_group(port, one, names, key) for one, key in zip(groups, keys, strict=True)]
+        told = [_of_group(port, one, names, key) for one, key in zip(groups, keys, strict=True)]
+        each, changes = ([one[n] for one in told] for n in (0, 1))
         step("writing")
         found = _together(each)
+        changed = {
+            layer: {part: float(np.mean([one[layer][part] for one in changes])) for part in parts}
+            for layer, parts in found.items()
+        }
         several = len(groups) > 1
         # The pairs of one group share their images: they are no sample that a verdict could use.
         claims = _claims(found, list(groups[0].boxes)) if several else []
@@ -81,7 +86,7 @@ def correspondence(
                     if several
                     else []
                 ),
-                _table(found, sample, several=several),
+                _table(found, changed, sample, several=several),
                 *([_by_group(groups, each)] if several else []),
                 _pictures(groups),
             ],
@@ -109,7 +114,11 @@ def correspondence(
                 "claims": claim_numbers(claims),
                 "layers": {
                     layer: {
-                        part: {"mean": values.mean(), "std": values.std(ddof=1)}
+                        part: {
+                            "mean": values.mean(),
+                            "std": values.std(ddof=1),
+                            "changed": changed[layer][part],
+                        }
                         for part, values in parts.items()
                     }
                     for layer, parts in found.items()
@@ -120,8 +129,11 @@ def correspondence(
         )
 
 
-def _of_group(port: inputs.Port, group: Group, layers: Sequence[str], key) -> Found:
-    """The distances of all pairs of a group, for its parts and for random places."""
+def _of_group(port: inputs.Port, group: Group, layers: Sequence[str], key) -> tuple[Found, Found]:
+    """The distances of all pairs of a group, for its parts and for random places.
+
+    And for each of them the share of units that change at all.
+    """
     x = np.asarray(port.card.normalize(group.shown))
     parts = np.stack(list(group.boxes.values()), 1)
     asked = {"": [parts]}
@@ -132,15 +144,22 @@ def _of_group(port: inputs.Port, group: Group, layers: Sequence[str], key) -> Fo
         asked[name] = [studies.random_boxes(k, parts, size=size, masks=masks) for k in draws]
     boxes = np.concatenate([one for several in asked.values() for one in several], 1)
     found = studies.correspondence(port.model, x, boxes, layers=layers)
-    told: Found = {}
-    for layer, one in found.items():
-        each = iter(np.split(one.pairs, len(boxes[0]) // len(parts[0])))
-        told[layer] = dict(zip(group.boxes, next(each), strict=True))
+    count = len(boxes[0]) // len(parts[0])
+
+    def by_name(values: np.ndarray) -> dict[str, np.ndarray]:
+        """The values of the parts, and the mean over the draws of each part's controls."""
+        each = iter(np.split(values, count))
+        told = dict(zip(group.boxes, next(each), strict=True))
         for name in where:
             drawn = np.mean([next(each) for _ in range(DRAWS)], axis=0)
-            for part, values in zip(group.boxes, drawn, strict=True):
-                told[layer][_control(name, part)] = values
-    return told
+            names = [_control(name, part) for part in group.boxes]
+            told |= dict(zip(names, drawn, strict=True))
+        return told
+
+    return (
+        {layer: by_name(one.pairs) for layer, one in found.items()},
+        {layer: by_name(one.changed) for layer, one in found.items()},
+    )
 
 
 def _control(name: str, part: str) -> str:
@@ -178,12 +197,15 @@ def _claims(found: Found, parts: Sequence[str]) -> list[studies.Claim]:
     ]
 
 
-def _table(found: Found, sample: str, *, several: bool) -> report.Section:
+def _table(
+    found: Found, changed: dict[str, dict[str, float]], sample: str, *, several: bool
+) -> report.Section:
     layers = list(found)
     rows = [
         [
             part,
             *(f"{found[of][part].mean():.3f} ± {found[of][part].std(ddof=1):.3f}" for of in layers),
+            *(f"{changed[of][part]:.3f}" for of in layers),
         ]
         for part in found[layers[0]]
     ]
@@ -191,10 +213,11 @@ def _table(found: Found, sample: str, *, several: bool) -> report.Section:
         "Other signs",
         [
             report.Table(
-                ["covered", *layers],
+                ["covered", *layers, *(f"{layer}: changed" for layer in layers)],
                 rows,
                 caption=f"Share of units whose change has another sign in another image: mean and "
-                f"standard deviation over the {sample}; lower is more alike",
+                f"standard deviation over the {sample}; lower is more alike. Changed: the share "
+                "of units that change at all",
             )
         ],
         [

@@ -179,15 +179,14 @@ def evolution(
         now, then = (_captured(net, batch.input, layers=names) for net in (model, final))
         for name, *both in zip(names, now, then, strict=True):
             x, y = map(np.asarray, both)
+            if not (np.isfinite(x[there]).all() and np.isfinite(y[there]).all()):
+                raise ValueError(f"the values of '{name}' must be finite, and some are not.")
             # Image by image, so that no more than one image's maps are there in float64.
             for i in there:
                 one, other = (values[i].reshape(-1, values.shape[-1]) for values in (x, y))
                 products[name] = comoments(one, other, products.get(name))
     if not state:
         raise ValueError("evolution needs at least one batch of images, got none.")
-    for name, one in products.items():
-        if not all(np.isfinite(part).all() for part in one):
-            raise ValueError(f"the values of '{name}' are not all finite: the training diverged.")
     similarity = {name: linear_cka(products[name]) for name in names}
     return Evolved(jax.tree.map(np.asarray, state), similarity)
 

@@ -134,7 +134,7 @@ def test_values_that_are_not_finite_are_no_similarity():
     weights = [jnp.full((3, 2), 1e30), jnp.ones((2, 2))]
     model = jax.tree_util.Partial(net, weights)
     batch = Batch(np.arange(1), jnp.full((1, 2, 2, 3), 1e30))
-    with pytest.raises(ValueError, match="the values of 'first' are not all finite"):
+    with pytest.raises(ValueError, match="the values of 'first' must be finite"):
         evolution(model, model, [batch], ["first"])
 
 
