@@ -68,7 +68,6 @@ def standard_moves(size: int, *, steps: int = 36, fill: Fill = "mean") -> dict[s
     References:
       Zeiler & Fergus, Visualizing and understanding convolutional networks, 2014, figure 5.
     """
-
     if steps < 2:
         raise ValueError(f"steps must be at least 2, one of which changes the image, got {steps}.")
     far = 60 / 224 * size

@@ -98,6 +98,17 @@ def test_correspondence_of_drawn_parts(out):
             assert value["mean"] == pytest.approx(np.mean(each))
             assert value["std"] == pytest.approx(np.std(each, ddof=1))
             assert f"{value['mean']:.3f} ± {value['std']:.3f}" in page
+            assert 0 < value["changed"] <= 1
+    # Each part is held against places as large as it.
+    (claim,) = told["claims"]
+    differences = [
+        parts[f"{place}, as large as the {part}"]["mean"] - parts[part]["mean"]
+        for parts in told["layers"].values()
+        for part in ("middle", "tip", "notch")
+        for place in ("random place", "random place of the object")
+    ]
+    means = [one["larger"]["mean"] for one in claim["comparisons"]]
+    np.testing.assert_allclose(means, differences, atol=1e-12)
 
 
 def test_correspondence_of_boxes_from_a_file(tmp_path):
