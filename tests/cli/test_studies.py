@@ -108,7 +108,8 @@ def test_correspondence_of_drawn_parts(out):
         for place in ("random place", "random place of the object")
     ]
     means = [one["larger"]["mean"] for one in claim["comparisons"]]
-    np.testing.assert_allclose(means, differences, atol=1e-12)
+    # The shares are float32, whose means are taken in another order.
+    np.testing.assert_allclose(means, differences, atol=3e-7)
 
 
 def test_correspondence_of_boxes_from_a_file(tmp_path):
