@@ -238,6 +238,19 @@ def test_a_narrow_net_is_trained_for_it():
     assert 0 < np.abs(kernel - small).max() < 4e-3
 
 
+def test_any_number_of_steps_makes_few_epochs(monkeypatch):
+    """Each epoch ends with a test: 601 steps, a prime number, are no 601 epochs."""
+
+    def told(*args, **options):
+        raise KeyboardInterrupt(options["epochs"], options["steps_per_epoch"])
+
+    monkeypatch.setattr(study_architecture.training, "train", told)
+    for steps, expected in ((601, (7, 86)), (600, (6, 100))):
+        with pytest.raises(KeyboardInterrupt) as stopped:
+            study_architecture._trained("alexnet", steps, 0, lambda words: None)
+        assert stopped.value.args == expected
+
+
 BOXES = {f"{i}.png": {"eye": [0, 0, 8, 8]} for i in range(3)}
 
 
