@@ -66,7 +66,7 @@ class Study(NamedTuple):
     words: str
 
     def settled(self) -> list[float]:
-        """The epoch from which on each layer stays near its final state."""
+        """The epoch from which on each layer stays near its final state; NaN of a dead one."""
         return [
             studies.settled(self.epochs, layer.similarity, share=SHARE) for layer in self.layers
         ]
@@ -74,7 +74,8 @@ class Study(NamedTuple):
     def on_the_way(self) -> list[float]:
         """The same of the way from the first of the epochs, at which a layer may be near already.
 
-        A layer that is where it ends from the first has no way to go, and is there at once.
+        NaN of a layer that has no way to go: it is where it ends from the first, or dead at the
+        end.
         """
         ways = [
             np.maximum(np.array(layer.similarity) - layer.similarity[0], 0) for layer in self.layers
@@ -85,21 +86,26 @@ class Study(NamedTuple):
 def in_order(epochs: Sequence[float]) -> tuple[int, int]:
     """In how many pairs of layers the lower one comes earlier, and in how many later.
 
+    Layers that have no epoch, NaN, are left out.
+
     Example:
-      >>> in_order([2.0, 5.0, 4.0])
+      >>> in_order([2.0, float("nan"), 5.0, 4.0])
       (2, 1)
     """
-    pairs = list(itertools.combinations(epochs, 2))
+    pairs = list(itertools.combinations([one for one in epochs if not np.isnan(one)], 2))
     return sum(low < high for low, high in pairs), sum(low > high for low, high in pairs)
 
 
 def finding(study: Study) -> str:
     """Whether lower layers settle earlier than upper ones, in a sentence."""
-    earlier, later = in_order(study.settled())
-    pairs = len(study.layers) * (len(study.layers) - 1) // 2
+    settled = study.settled()
+    earlier, later = in_order(settled)
+    dead = int(np.isnan(settled).sum())
+    alive = len(settled) - dead
+    words = f"; {dead} dead at the end left out" if dead else ""
     return (
-        f"The lower layer settles earlier than the upper one in {earlier} of {pairs} pairs of "
-        f"layers, and later in {later}."
+        f"The lower layer settles earlier than the upper one in {earlier} of "
+        f"{alive * (alive - 1) // 2} pairs of layers, and later in {later}{words}."
     )
 
 
@@ -140,7 +146,7 @@ def _settling(study: Study) -> report.Section:
     alt = "Similarity of each layer with its final state, by epoch"
     found = zip(study.layers, study.settled(), study.on_the_way(), strict=True)
     rows = [
-        [layer.name, f"{near:.1f}", f"{way:.1f}", *(f"{one:.3f}" for one in layer.similarity)]
+        [layer.name, _at(near), _at(way), *(f"{one:.3f}" for one in layer.similarity)]
         for layer, near, way in found
     ]
     columns = ["layer", f"{SHARE:.0%} of the end at", f"{SHARE:.0%} of the way at", *ticks]
@@ -165,6 +171,10 @@ def _settling(study: Study) -> report.Section:
             "learning rate that falls to zero makes all layers settle before the end.",
         ],
     )
+
+
+def _at(epoch: float) -> str:
+    return "–" if np.isnan(epoch) else f"{epoch:.1f}"
 
 
 def _features(study: Study) -> report.Section:
@@ -262,8 +272,9 @@ def numbers(study: Study) -> dict[str, Any]:
         },
         "layers": {
             layer.name: {
-                "settled": near[i],
-                "settled_on_the_way": way[i],
+                # JSON has no NaN.
+                "settled": None if np.isnan(near[i]) else near[i],
+                "settled_on_the_way": None if np.isnan(way[i]) else way[i],
                 "similarity": layer.similarity,
                 "jumps": layer.jumps(),
                 "channels": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,13 +143,16 @@ def restored(like: Any, run: Path, epoch: int, *, name: str) -> Any:
         raise Mistake(f"{run} holds a run of another --model than {name}") from other
 
 
-def keep(folder: Path, epoch: int, found: Evolved, *, options: Mapping[str, str]) -> None:
+def keep(
+    folder: Path, epoch: int, found: Evolved, *, faulty: Iterable[int], options: Mapping[str, str]
+) -> None:
     """Writes what was found of an epoch; it counts as done once its file is there, whole.
 
     Args:
       folder: of these files.
       epoch: which.
       found: what the study found.
+      faulty: the images that could not be used.
       options: as `drawn_units.agreeing` compares them; written before the first file is.
     """
     if not (folder / OPTIONS).exists():
@@ -160,22 +163,26 @@ def keep(folder: Path, epoch: int, found: Evolved, *, options: Mapping[str, str]
         for part, values in best._asdict().items()
     }
     arrays |= {f"{name}.similarity": np.array(one) for name, one in found.similarity.items()}
+    arrays["faulty"] = np.array(sorted(faulty), int)
     write_arrays(folder / f"epoch-{epoch:04d}.npz", arrays)
 
 
-def kept(folder: Path, epoch: int, layers: Sequence[str]) -> Evolved | None:
-    """What was found of an epoch, or None where that is still to be done.
+def kept(
+    folder: Path, epoch: int, layers: Sequence[str]
+) -> tuple[Evolved, set[int]] | tuple[None, None]:
+    """What was found of an epoch, and of which images not; nothing where that is still to be done.
 
     Raises:
       Mistake: its file is damaged.
     """
     arrays = read_arrays(folder / f"epoch-{epoch:04d}.npz")
     if arrays is None:
-        return None
-    return Evolved(
+        return None, None
+    found = Evolved(
         {
             name: Strongest(*(arrays[f"{name}.{part}"] for part in Strongest._fields))
             for name in layers
         },
         {name: float(arrays[f"{name}.similarity"]) for name in layers},
     )
+    return found, set(arrays["faulty"].tolist())

@@ -9,41 +9,12 @@ import numpy as np
 from jaxviz import report, studies
 from jaxviz.cli import skips_pictures, skips_results
 from jaxviz.cli.skips_results import Study
+from jaxviz.cli.study_claims import claim_sentence, plus_minus
 
-__all__ = ["claim_sentence", "page", "plus_minus"]
+__all__ = ["page"]
 
 LAYERS_SHOWN = 20
 MEASURES = {"right": "accuracy", "probability": "probability of the class"}
-
-
-def plus_minus(one: studies.Estimate, *, percent: bool = False, digits: int = 2) -> str:
-    """A mean and its spread in words.
-
-    Example:
-      >>> plus_minus(studies.Estimate(0.25, 0.011, 0.01), percent=True)
-      '25.0 ± 1.1 %'
-    """
-    if percent:
-        return f"{100 * one.mean:.1f} ± {100 * one.spread:.1f} %"
-    return f"{one.mean:.{digits}f} ± {one.spread:.{digits}f}"
-
-
-def claim_sentence(claim: studies.Claim) -> str:
-    """A claim's verdict in a sentence.
-
-    Example:
-      >>> e = studies.Estimate
-      >>> one = studies.compared("a above b", larger=e(5, 1, 1), smaller=e(1, 1, 1))
-      >>> claim_sentence(studies.verdict("It grows.", [one]))
-      'It grows. Supported: 1 of 1 comparisons holds, 0 undecided, 0 the other way round.'
-    """
-    outcomes = [one.outcome for one in claim.comparisons]
-    held, open_, reversed_ = (outcomes.count(o) for o in ("holds", "undecided", "reversed"))
-    verb = "holds" if held == 1 else "hold"
-    return (
-        f"{claim.text} {claim.verdict.capitalize()}: {held} of {len(outcomes)} comparisons {verb}, "
-        f"{open_} undecided, {reversed_} the other way round."
-    )
 
 
 def page(study: Study, *, footer: str, seed: int) -> report.Page:

@@ -269,6 +269,12 @@ def numbers(study: Study) -> dict[str, Any]:
     }
 
 
+def _told(energy: studies.MaskEnergy) -> dict[str, Any]:
+    """The shares of a channel's images; JSON has no NaN, which an empty projection has."""
+    inside = np.where(np.isnan(energy.inside), None, energy.inside)
+    return energy._asdict() | {"inside": inside.tolist()}
+
+
 def _numbers(study: Study, layer: Layer) -> dict[str, Any]:
     found: dict[str, Any] = {
         "receptive_field": [layer.fields.height, layer.fields.width],
@@ -286,7 +292,7 @@ def _numbers(study: Study, layer: Layer) -> dict[str, Any]:
         one.number: {
             "activations": one.value,
             "categories": [study.images.categories[label] for label in one.label],
-            **({} if one.energy is None else one.energy._asdict()),
+            **({} if one.energy is None else _told(one.energy)),
         }
         for one in layer.shown
     }

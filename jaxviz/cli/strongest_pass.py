@@ -117,6 +117,8 @@ def looked_through(
         now = _Now(studies.none_seen(model, input_of(port), layers, count=COUNT), 0)
     else:
         now, faults = _unpacked(kept, layers)
+        if strict and faults:
+            raise ValueError(faults[min(faults)])
 
     def save() -> None:
         if not (folder / OPTIONS).exists():

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxviz import report
-from jaxviz.cli.skips_page import claim_sentence, plus_minus
+from jaxviz.cli.study_claims import claim_sentence, plus_minus
 from jaxviz.studies.ablation import Ablated, depth_claim
 
 __all__ = ["page", "tables"]

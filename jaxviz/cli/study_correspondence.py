@@ -66,17 +66,27 @@ def correspondence(
         step("covering parts")
         groups = groups or drawn_groups(seed=seed)
         keys = jax.random.split(jax.random.key(seed), len(groups))
-        each = [_of_group(port, one, names, key) for one, key in zip(groups, keys, strict=True)]
+        told = [_of_group(port, one, names, key) for one, key in zip(groups, keys, strict=True)]
+        each, changes = ([one[n] for one in told] for n in (0, 1))
         step("writing")
         found = _together(each)
-        claims = _claims(found)
+        changed = {
+            layer: {part: float(np.mean([one[layer][part] for one in changes])) for part in parts}
+            for layer, parts in found.items()
+        }
         several = len(groups) > 1
+        # The pairs of one group share their images: they are no sample that a verdict could use.
+        claims = _claims(found, list(groups[0].boxes)) if several else []
         sample = f"{len(groups)} kinds of shape" if several else "pairs of images"
         page = report.Page(
             f"What {port.name} puts in correspondence",
             [
-                claim_section(claims, error=f"± is the standard error over the {sample}."),
-                _table(found, sample),
+                *(
+                    [claim_section(claims, error=f"± is the standard error over the {sample}.")]
+                    if several
+                    else []
+                ),
+                _table(found, changed, sample, several=several),
                 *([_by_group(groups, each)] if several else []),
                 _pictures(groups),
             ],
@@ -104,7 +114,11 @@ def correspondence(
                 "claims": claim_numbers(claims),
                 "layers": {
                     layer: {
-                        part: {"mean": values.mean(), "std": values.std(ddof=1)}
+                        part: {
+                            "mean": values.mean(),
+                            "std": values.std(ddof=1),
+                            "changed": changed[layer][part],
+                        }
                         for part, values in parts.items()
                     }
                     for layer, parts in found.items()
@@ -115,8 +129,11 @@ def correspondence(
         )
 
 
-def _of_group(port: inputs.Port, group: Group, layers: Sequence[str], key) -> Found:
-    """The distances of all pairs of a group, for its parts and for random places."""
+def _of_group(port: inputs.Port, group: Group, layers: Sequence[str], key) -> tuple[Found, Found]:
+    """The distances of all pairs of a group, for its parts and for random places.
+
+    And for each of them the share of units that change at all.
+    """
     x = np.asarray(port.card.normalize(group.shown))
     parts = np.stack(list(group.boxes.values()), 1)
     asked = {"": [parts]}
@@ -127,13 +144,27 @@ def _of_group(port: inputs.Port, group: Group, layers: Sequence[str], key) -> Fo
         asked[name] = [studies.random_boxes(k, parts, size=size, masks=masks) for k in draws]
     boxes = np.concatenate([one for several in asked.values() for one in several], 1)
     found = studies.correspondence(port.model, x, boxes, layers=layers)
-    told: Found = {}
-    for layer, one in found.items():
-        each = iter(np.split(one.pairs, len(boxes[0]) // len(parts[0])))
-        told[layer] = dict(zip(group.boxes, next(each), strict=True))
+    count = len(boxes[0]) // len(parts[0])
+
+    def by_name(values: np.ndarray) -> dict[str, np.ndarray]:
+        """The values of the parts, and the mean over the draws of each part's controls."""
+        each = iter(np.split(values, count))
+        told = dict(zip(group.boxes, next(each), strict=True))
         for name in where:
-            told[layer][CONTROLS[name]] = np.concatenate([next(each) for _ in range(DRAWS)]).mean(0)
-    return told
+            drawn = np.mean([next(each) for _ in range(DRAWS)], axis=0)
+            names = [_control(name, part) for part in group.boxes]
+            told |= dict(zip(names, drawn, strict=True))
+        return told
+
+    return (
+        {layer: by_name(one.pairs) for layer, one in found.items()},
+        {layer: by_name(one.changed) for layer, one in found.items()},
+    )
+
+
+def _control(name: str, part: str) -> str:
+    """What a part is held against: a larger place changes more, so each has its own."""
+    return f"{CONTROLS[name]}, as large as the {part}"
 
 
 def _together(each: Sequence[Found]) -> Found:
@@ -146,34 +177,35 @@ def _together(each: Sequence[Found]) -> Found:
     }
 
 
-def _claims(found: Found) -> list[studies.Claim]:
-    controls = set(CONTROLS.values())
+def _claims(found: Found, parts: Sequence[str]) -> list[studies.Claim]:
     return [
         studies.verdict(
             "The network puts the same part of different images in correspondence.",
             [
                 # Of the same images: their differences are the sample.
                 studies.compared(
-                    f"{layer}: a {control} has more other signs than the {part}, by",
-                    larger=studies.estimate([parts[control] - parts[part]]),
+                    f"{layer}: a {CONTROLS[name]} has more other signs than the {part}, by",
+                    larger=studies.estimate([own[_control(name, part)] - own[part]]),
                     smaller=studies.Estimate(0.0, 0.0, 0.0),
                 )
-                for layer, parts in found.items()
+                for layer, own in found.items()
                 for part in parts
-                if part not in controls
-                for control in parts
-                if control in controls
+                for name in CONTROLS
+                if _control(name, part) in own
             ],
         )
     ]
 
 
-def _table(found: Found, sample: str) -> report.Section:
+def _table(
+    found: Found, changed: dict[str, dict[str, float]], sample: str, *, several: bool
+) -> report.Section:
     layers = list(found)
     rows = [
         [
             part,
             *(f"{found[of][part].mean():.3f} ± {found[of][part].std(ddof=1):.3f}" for of in layers),
+            *(f"{changed[of][part]:.3f}" for of in layers),
         ]
         for part in found[layers[0]]
     ]
@@ -181,13 +213,34 @@ def _table(found: Found, sample: str) -> report.Section:
         "Other signs",
         [
             report.Table(
-                ["covered", *layers],
+                ["covered", *layers, *(f"{layer}: changed" for layer in layers)],
                 rows,
                 caption=f"Share of units whose change has another sign in another image: mean and "
-                f"standard deviation over the {sample}; lower is more alike",
+                f"standard deviation over the {sample}; lower is more alike. Changed: the share "
+                "of units that change at all",
             )
         ],
+        [
+            "A unit that no part reaches changes in no image, and counts as alike. So a share can "
+            "be held against that of a place as large, and not against that of another size or "
+            "layer.",
+            *([] if several else [_ONE_GROUP]),
+        ],
     )
+
+
+_ONE_GROUP = (
+    "The pairs share their images and are no independent sample, so no verdict is drawn from them."
+)
+
+
+def _lines(names: Sequence[str], parts: Sequence[str]) -> dict[str, list[str]]:
+    """Of a chart: each part, and each control as the mean over the parts' own."""
+    controls = {
+        words: [_control(name, part) for part in parts if _control(name, part) in names]
+        for name, words in CONTROLS.items()
+    }
+    return {part: [part] for part in parts} | {k: own for k, own in controls.items() if own}
 
 
 def _by_group(groups: Sequence[Group], each: Sequence[Found]) -> report.Section:
@@ -195,7 +248,10 @@ def _by_group(groups: Sequence[Group], each: Sequence[Found]) -> report.Section:
     for layer, parts in each[0].items():
         chart = report.line_chart(
             list(range(len(groups))),
-            {part: [float(one[layer][part].mean()) for one in each] for part in parts},
+            {
+                words: [float(np.mean([one[layer][name] for name in names])) for one in each]
+                for words, names in _lines(list(parts), list(groups[0].boxes)).items()
+            },
             across="",
             up="share of other signs",
             title=layer,
@@ -260,7 +316,7 @@ def _group_numbers(group: Group, found: Found) -> dict[str, Any]:
         "images": group.names,
         "boxes": group.boxes,
         "layers": {
-            layer: {part: {"mean": v.mean(), "std": v.std()} for part, v in parts.items()}
+            layer: {part: {"mean": v.mean(), "std": v.std(ddof=1)} for part, v in parts.items()}
             for layer, parts in found.items()
         },
     }

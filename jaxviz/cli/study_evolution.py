@@ -94,23 +94,27 @@ def evolution(
     drawn_units.clear(Path(out), folder)
     fields = receptive_fields(final, strongest_pass.input_of(port), names)
     found = {name: Layer(name, chosen[name], [], [], [], fields[name]) for name in names}
+    left_out: set[int] = set()
     with progress(len(epochs) + 1) as step:
         for epoch in epochs:
             step(f"epoch {epoch} of {epochs[-1]}")
             now = evolution_run.restored(like, run, epoch, name=model)
-            one = evolution_run.kept(folder, epoch, names)
-            if one is None:
-                one = studies.evolution(now, final, _batches(port, images, names), names)
-                evolution_run.keep(folder, epoch, one, options=options)
+            one, faulty = evolution_run.kept(folder, epoch, names)
+            if one is None or faulty is None:
+                faulty = set()
+                batches = _batches(port, images, names, faulty)
+                one = studies.evolution(now, final, batches, names)
+                evolution_run.keep(folder, epoch, one, faulty=faulty, options=options)
+            left_out |= faulty
             for name, layer in found.items():
                 layer.similarity.append(one.similarity[name])
                 layer.strongest.append(one.strongest[name])
                 if epoch:
                     layer.tiles.append(_tiles(port, now, images, layer, one.strongest[name]))
         step("writing")
-        words = strongest_pass.words_of(spec, len(images))
-        if images.skipped:
-            words += f", {len(images.skipped)} more cannot be read"
+        words = strongest_pass.words_of(spec, len(images) - len(left_out))
+        if broken := len(images.skipped) + len(left_out):
+            words += f", {broken} more cannot be read"
         study = Study(port, list(found.values()), epochs, words)
         footer = (
             f"Made by jaxviz study evolution with JAX {jax.__version__} on "
@@ -130,14 +134,22 @@ def evolution(
     )
 
 
-def _batches(port: inputs.Port, images: sets.ImageSet, layers: list[str]) -> Iterator[sets.Batch]:
+def _batches(
+    port: inputs.Port, images: sets.ImageSet, layers: list[str], faulty: set[int]
+) -> Iterator[sets.Batch]:
+    """All images that can be used; the others are added to `faulty`."""
+
     def both(model: Any, x: Any) -> Any:
         """As much as a checkpoint and the last one, whose layers are compared."""
         return [jv.capture(model, x, layers)[1] for _ in range(2)]
 
     most = studies.at_once(both, as_argument(port.model), strongest_pass.input_of(port))
     places = min(most, strongest_pass.MOST_AT_ONCE, len(images))
-    for batch in sets.batches(images, places, prepare=port.card.to_display):
+
+    def note(index: int, error: Exception) -> None:
+        faulty.add(index)
+
+    for batch in sets.batches(images, places, prepare=port.card.to_display, on_fault=note):
         yield batch._replace(input=port.card.normalize(batch.input))
 
 

@@ -129,7 +129,7 @@ def _default(port: inputs.Port) -> list[str]:
 
 def _charts(found: dict[str, Generalisation]) -> report.Section:
     trained = found["trained"]
-    mean = {words: one.accuracy.mean(2) for words, one in found.items()}
+    mean = {words: one.mean for words, one in found.items()}
     some = sorted({0, len(trained.counts) // 2, len(trained.counts) - 1})
     by_layer = {
         f"{words}, {trained.counts[n]} a class": mean[words][:, n].tolist()
@@ -138,7 +138,7 @@ def _charts(found: dict[str, Generalisation]) -> report.Section:
     }
     which = np.unique(np.linspace(0, len(trained.layers) - 1, CURVES).round().astype(int))
     by_count = {trained.layers[i]: mean["trained"][i].tolist() for i in which}
-    spread = {trained.layers[i]: trained.accuracy[i].std(1).tolist() for i in which}
+    spread = {trained.layers[i]: np.nan_to_num(trained.spread[i]).tolist() for i in which}
     charts = [
         (
             "layers",
@@ -179,10 +179,9 @@ def _short(layers: Sequence[str]) -> list[str]:
 
 
 def _table(words: str, found: Generalisation) -> report.Section:
-    mean, spread = found.accuracy.mean(2), found.accuracy.std(2)
     rows = [
-        [layer, *(f"{100 * m:.1f} ± {100 * s:.1f} %" for m, s in zip(means, spreads, strict=True))]
-        for layer, means, spreads in zip(found.layers, mean, spread, strict=True)
+        [layer, *map(_share, means, spreads)]
+        for layer, means, spreads in zip(found.layers, found.mean, found.spread, strict=True)
     ]
     return report.Section(
         words.capitalize(),
@@ -191,10 +190,14 @@ def _table(words: str, found: Generalisation) -> report.Section:
                 ["layer", *(f"{count} a class" for count in found.counts)],
                 rows,
                 caption="Test images that are right: mean and standard deviation over draws of the "
-                "training images",
+                "training images; the mean alone where only one draw is possible",
             )
         ],
     )
+
+
+def _share(mean: float, spread: float) -> str:
+    return f"{100 * mean:.1f}" + ("" if np.isnan(spread) else f" ± {100 * spread:.1f}") + " %"
 
 
 def _rows(found: dict[str, Generalisation]) -> report.Table:
@@ -205,14 +208,15 @@ def _rows(found: dict[str, Generalisation]) -> report.Table:
             for words, one in found.items()
             for i, layer in enumerate(one.layers)
             for j, count in enumerate(one.counts)
-            for draw in range(one.accuracy.shape[2])
+            for draw in np.flatnonzero(np.isfinite(one.accuracy[i, j])).tolist()
         ],
     )
 
 
 def _numbers(found: Generalisation) -> dict[str, Any]:
     return {
-        "accuracy": found.accuracy.mean(2),
-        "std": found.accuracy.std(2),
+        "accuracy": found.mean,
+        # JSON has no NaN.
+        "std": np.where(np.isnan(found.spread), None, found.spread).tolist(),
         "largest_gradient": found.gradient,
     }

@@ -79,13 +79,14 @@ def occlusion(
             stride=(occluder.stride, occluder.stride),
         )
         step("writing")
-        claims = _claims(seen, chosen, found, occluder)
+        # One image is no sample.
+        claims = _claims(seen, chosen, found, occluder) if len(chosen) > 1 else []
         rows = [_row(seen, chosen, found, n, occluder) for n in range(len(chosen))]
         legend = _label_legend(seen, label, chosen, found)
         page = report.Page(
             f"What a grey square takes from {port.name}",
             [
-                *([claim_section(claims, error=_ERROR)] if len(chosen) > 1 else []),
+                *([claim_section(claims, error=_ERROR)] if claims else []),
                 _panels(seen, chosen, found, rows, legend, layer),
             ],
             lead="A grey square slides over each image. The maps show, where its middle is, what "
@@ -160,9 +161,11 @@ def _claims(
                 "The class is lost where the object is covered.",
                 [
                     studies.compared(
-                        "the worst square holds more of the object than squares do on average",
-                        larger=studies.estimate([share[np.arange(len(chosen)), worst]]),
-                        smaller=studies.estimate([share.mean(1)]),
+                        "the worst square holds more of the object than the mean square, by",
+                        larger=studies.estimate(
+                            [share[np.arange(len(chosen)), worst] - share.mean(1)]
+                        ),
+                        smaller=nothing,
                     )
                 ],
             )
@@ -215,11 +218,13 @@ def _panels(seen, chosen, found, rows, legend, layer) -> report.Section:
     for n, row in enumerate(rows):
         i, channel = chosen[n], int(panels.channel[n])
         name = seen.categories[seen.label[i]]
-        activation = np.asarray(panels.activation[n]) / found.total[n]
+        total = found.total[n]
+        activation = np.asarray(panels.activation[n]) / (total or 1)
+        part = f"{activation.min():.2f} to {activation.max():.2f}" if total else "silent"
         probability = np.asarray(panels.probability[n])
         notes = {
             "image": ("(a) image", seen.source.names[seen.index[i]]),
-            "map": (f"(b) channel {channel}", f"{activation.min():.2f} to {activation.max():.2f}"),
+            "map": (f"(b) channel {channel}", part),
             "projections": ("(c) projected", "from this image, and from three others"),
             "probability": (
                 f"(d) p({name})",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,9 @@ __all__ = [
     "top_layer",
     "write_study",
 ]
+
+PACKAGED = ("imagenet", "random", "shapes", "shapes-1", "shapes-2")
+"""Weights that are no file of the user's: what their classes are is known by name."""
 
 BATCH = 64
 """How many images are read at a time."""
@@ -124,7 +128,39 @@ def subject(port: inputs.Port, data: str, *, images: int, seed: int, least: int 
 
 
 def class_labels(seen: Subject) -> Int[np.ndarray, " n"]:
-    """Of each image the network's class; a mistake where a category is none of them."""
+    """Of each image the network's class.
+
+    Folders are named by the user, who may give a class's number. A set that has names of its own
+    means no such number: the digit 3 is not the fourth shape.
+
+    Args:
+      seen: the network and the images.
+
+    Returns:
+      An index for each image.
+
+    Raises:
+      Mistake: a category is none of the network's classes; weights of the user's own may have been
+        trained on any.
+
+    Example:
+      >>> port = inputs.load_port("shapes-plain", "random")
+      >>> class_labels(subject(port, "digits", images=2, seed=0))
+      Traceback (most recent call last):
+      jaxviz.cli.mistakes.Mistake: --data must have the classes of shapes-plain, which knows no '0';
+          or give --weights that were trained on these images
+    """
+    card, source = seen.port.card, seen.source
+    known = {name.lower() for name in card.categories}
+    others = [name for name in seen.categories if name.replace("_", " ").lower() not in known]
+    # ImageNet's own names are in the order of its classes.
+    wordnet = all(re.fullmatch(r"n\d{8}", name) for name in seen.categories)
+    numbered = isinstance(source, jv.data.ImageFolder) and all(map(str.isdecimal, others))
+    if known and others and seen.port.weights in PACKAGED and not (wordnet or numbered):
+        raise Mistake(
+            f"--data must have the classes of {seen.port.name}, which knows no '{others[0]}'; or "
+            "give --weights that were trained on these images"
+        )
     return skips_subjects.class_of_each(seen.categories, seen.port.card)[seen.label]
 
 
@@ -155,8 +191,9 @@ def top_layer(port: inputs.Port) -> str:
 
 
 def checked_layers(port: inputs.Port, layers: Sequence[str], default: Sequence[str]) -> list[str]:
-    """The layers that the user names, each once, or the default ones."""
-    return [inputs.checked_layer(port, name) for name in dict.fromkeys(layers)] or list(default)
+    """The layers that the user names, each once and in the order of evaluation, or the default."""
+    given = {inputs.checked_layer(port, name) for name in layers}
+    return [name for name in port.layers if name in given] or list(default)
 
 
 def write_study(

@@ -35,7 +35,6 @@ from jaxviz.studies.evolution import settled as settled
 # The first convolution
 from jaxviz.studies.first_layer import FirstLayer as FirstLayer
 from jaxviz.studies.first_layer import aliasing as aliasing
-from jaxviz.studies.first_layer import architecture_claims as architecture_claims
 from jaxviz.studies.first_layer import first_convolution as first_convolution
 from jaxviz.studies.first_layer import first_layer as first_layer
 

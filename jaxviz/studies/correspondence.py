@@ -23,9 +23,11 @@ class Correspondence(NamedTuple):
     Attributes:
       distance: for each part and two images, the share of the layer's units whose change has not
         the same sign in both: 0 where all change alike.
+      changed: for each part, the share of the units that change at all, the mean over the images.
     """
 
     distance: Float[np.ndarray, "parts n n"]
+    changed: Float[np.ndarray, " parts"]
 
     @property
     def pairs(self) -> Float[np.ndarray, "parts pairs"]:
@@ -58,7 +60,9 @@ def correspondence(
     part of one object to that of another, the signs of `e` agree from image to image more than
     those for places taken at random. The measure is the paper's, the Hamming distance of two
     images' `sign(e)` summed over all pairs, but divided by the number of units and of pairs, so
-    that it is a share. A unit that does not change has the sign 0, which differs from both others.
+    that it is a share. A unit that does not change has the sign 0, which differs from both others:
+    where few units change, most agree by that alone, so hold shares only against those of boxes as
+    large in the same layer.
 
     Args:
       model: a callable pytree.
@@ -100,7 +104,8 @@ def correspondence(
     )
     return {
         layer: Correspondence(
-            np.stack([_apart(signs[layer][:, part]) for part in range(places.shape[1])])
+            np.stack([_apart(signs[layer][:, part]) for part in range(places.shape[1])]),
+            (signs[layer] != 0).mean((0, 2)),
         )
         for layer in layers
     }

@@ -150,7 +150,8 @@ def evolution(
       `Evolved`, in NumPy.
 
     Raises:
-      ValueError: a layer is unknown or has no places, or there is no batch.
+      ValueError: a layer is unknown or has no places, its values are not finite, or there is no
+        batch.
 
     Example:
       >>> import jax, jax.numpy as jnp, jaxviz as jv
@@ -178,6 +179,8 @@ def evolution(
         now, then = (_captured(net, batch.input, layers=names) for net in (model, final))
         for name, *both in zip(names, now, then, strict=True):
             x, y = map(np.asarray, both)
+            if not (np.isfinite(x[there]).all() and np.isfinite(y[there]).all()):
+                raise ValueError(f"the values of '{name}' must be finite, and some are not.")
             # Image by image, so that no more than one image's maps are there in float64.
             for i in there:
                 one, other = (values[i].reshape(-1, values.shape[-1]) for values in (x, y))
@@ -204,7 +207,8 @@ def settled(epochs: Sequence[float], similarity: Sequence[float], *, share: floa
 
     Returns:
       Where the value comes to the share for the last time, between two epochs by a straight line;
-      the first epoch, if it is there from the beginning.
+      the first epoch, if it is there from the beginning. NaN where the final value is 0: a layer
+      that is dead at the end has no state to come near to.
 
     Raises:
       ValueError: the two are not equally long, or empty, the epochs do not rise, or the final
@@ -222,6 +226,8 @@ def settled(epochs: Sequence[float], similarity: Sequence[float], *, share: floa
             "settled needs a value for each of some rising epochs, the last not negative, got "
             f"{list(epochs)} and {values.tolist()}."
         )
+    if values[-1] == 0:
+        return float("nan")
     goal = share * values[-1]
     below = np.flatnonzero(values < goal)
     if not len(below):

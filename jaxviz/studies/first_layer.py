@@ -13,11 +13,10 @@ from jax.extend import core
 from jaxtyping import Array, ArrayLike, Bool, Float
 
 from jaxviz.studies.batches import in_batches
-from jaxviz.studies.claims import Claim, Comparison, compared, estimate, verdict
 from jaxviz.transform import as_argument, capture, relu_layers
 from jaxviz.transform.interpret import Rules, calls_any, evaluate, interpret, trace
 
-__all__ = ["FirstLayer", "aliasing", "architecture_claims", "first_convolution", "first_layer"]
+__all__ = ["FirstLayer", "aliasing", "first_convolution", "first_layer"]
 
 DEAD = 0.01
 """A filter is dead whose peak is below this fraction of the strongest filter's."""
@@ -210,38 +209,3 @@ def first_layer(
 @functools.partial(jax.jit, static_argnames="layer")
 def _peaks(model: Any, x: Array, *, layer: str) -> Float[Array, "n filters"]:
     return capture(model, x, [layer])[1][layer].max((1, 2))
-
-
-def architecture_claims(coarse: FirstLayer, fine: FirstLayer, *, names: tuple[str, str]) -> Claim:
-    """Whether a coarse first layer has more dead filters than a fine one, and folds more.
-
-    Args:
-      coarse: of large filters at a large stride, as AlexNet's.
-      fine: of smaller filters at a smaller stride, as ZFNet's.
-      names: of the two networks.
-
-    Returns:
-      A claim; the filters are the sample.
-
-    Example:
-      >>> kernel = np.ones((1, 1, 3, 8), np.float32)
-      >>> fine = FirstLayer(kernel, (2, 2), np.ones(8), np.linspace(0.1, 0.2, 8))
-      >>> coarse = FirstLayer(kernel, (4, 4), np.arange(8.0) > 3, np.linspace(0.5, 0.6, 8))
-      >>> architecture_claims(coarse, fine, names=("alexnet", "zfnet")).verdict
-      'supported'
-    """
-    one, other = names
-
-    def part(words: str, larger: np.ndarray, smaller: np.ndarray) -> Comparison:
-        return compared(
-            f"{one}: {words} than {other}", larger=estimate([larger]), smaller=estimate([smaller])
-        )
-
-    return verdict(
-        f"The finer first layer of {other} has fewer dead filters than that of {one}, and folds "
-        "fewer frequencies.",
-        [
-            part("more dead filters", coarse.dead.astype(float), fine.dead.astype(float)),
-            part("more of the response folded", coarse.folded, fine.folded),
-        ],
-    )

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import ArrayLike, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import ArrayLike, Float, Int, PRNGKeyArray
 
-from jaxviz.studies.claims import Claim, compared, estimate, verdict
+from jaxviz.studies.claims import Claim, Comparison, Estimate, compared, estimate, verdict
 from jaxviz.studies.probes import fit_probes
 
 __all__ = [
@@ -79,21 +79,35 @@ class Generalisation(NamedTuple):
       layers: the names.
       counts: how many training images of each class.
       right: whether each test image is right, for each number of training images and each draw of
-        them, with the penalty that is best in the validation images.
+        them, with the penalty that is best in the validation images: 1 or 0, and NaN for draws
+        that there are not, since all images can be drawn in one way only.
       penalty: which that is.
       gradient: the largest entry of the gradient at which any probe's descent ended.
     """
 
     layers: tuple[str, ...]
     counts: tuple[int, ...]
-    right: Bool[np.ndarray, "layers counts draws test"]
+    right: Float[np.ndarray, "layers counts draws test"]
     penalty: Float[np.ndarray, "layers counts draws"]
     gradient: float
 
     @property
     def accuracy(self) -> Float[np.ndarray, "layers counts draws"]:
-        """The share of the test images that are right."""
+        """The share of the test images that are right; NaN for draws that there are not."""
         return self.right.mean(-1)
+
+    @property
+    def mean(self) -> Float[np.ndarray, "layers counts"]:
+        """The mean accuracy over the draws."""
+        return np.nanmean(self.accuracy, axis=2)
+
+    @property
+    def spread(self) -> Float[np.ndarray, "layers counts"]:
+        """The standard deviation over the draws; NaN where there is one draw."""
+        each = self.accuracy
+        count = np.isfinite(each).sum(2)
+        squares = np.nansum((each - self.mean[..., None]) ** 2, axis=2)
+        return np.sqrt(np.where(count > 1, squares / np.maximum(count - 1, 1), np.nan))
 
 
 def generalisation(
@@ -170,12 +184,13 @@ def generalisation(
                 # Of equally good penalties the strongest.
                 scores = answers[:, split.validation].mean(1)
                 best = len(scores) - 1 - int(scores[::-1].argmax())
-                right.append(answers[best, split.test])
+                right.append(answers[best, split.test].astype(float))
                 chosen.append(probes.penalties[best])
                 gradient = max(gradient, float(probes.gradient[layer].max()))
         if count == most:
-            right += (draws - 1) * right[-len(features) :]
-            chosen += (draws - 1) * chosen[-len(features) :]
+            absent = (draws - 1) * len(features)
+            right += absent * [np.full(len(split.test), np.nan)]
+            chosen += absent * [np.nan]
     shape = (len(sizes), draws, len(features))
     return Generalisation(
         tuple(features),
@@ -186,9 +201,14 @@ def generalisation(
     )
 
 
-def _score(found: Generalisation, layer: str):
-    """The accuracy at the largest number of training images; the test images are the sample."""
-    return estimate([found.right[found.layers.index(layer), -1].mean(0)])
+def _score(found: Generalisation, layer: str) -> Float[np.ndarray, " test"]:
+    """How often each test image is right, at the largest number of training images."""
+    return np.nanmean(found.right[found.layers.index(layer), -1], axis=0)
+
+
+def _above(words: str, larger: np.ndarray, smaller: np.ndarray) -> Comparison:
+    """Both are of the same test images: their differences are the sample."""
+    return compared(words, larger=estimate([larger - smaller]), smaller=Estimate(0.0, 0.0, 0.0))
 
 
 def higher_layers_claim(found: Generalisation) -> Claim:
@@ -201,8 +221,8 @@ def higher_layers_claim(found: Generalisation) -> Claim:
       A claim about the largest number of training images; the test images are the sample.
 
     Example:
-      >>> right = np.zeros((2, 1, 1, 50), bool)
-      >>> right[1, ..., :40] = True
+      >>> right = np.zeros((2, 1, 1, 50))
+      >>> right[1, ..., :40] = 1
       >>> found = Generalisation(("low", "high"), (5,), right, np.ones((2, 1, 1)), 0.0)
       >>> higher_layers_claim(found).verdict
       'supported'
@@ -211,7 +231,7 @@ def higher_layers_claim(found: Generalisation) -> Claim:
     return verdict(
         "The higher a layer, the better its features tell the classes apart.",
         [
-            compared(f"{high} above {low}", larger=_score(found, high), smaller=_score(found, low))
+            _above(f"{high} above {low}, by", _score(found, high), _score(found, low))
             for low, high in pairs
         ],
     )
@@ -228,18 +248,18 @@ def trained_features_claim(trained: Generalisation, untrained: Generalisation) -
       A claim about the largest number of training images; the test images are the sample.
 
     Example:
-      >>> right = np.zeros((1, 1, 1, 50), bool)
+      >>> right = np.zeros((1, 1, 1, 50))
       >>> one = Generalisation(("low",), (5,), right, np.ones((1, 1, 1)), 0.0)
-      >>> trained_features_claim(one._replace(right=~right), one).verdict
+      >>> trained_features_claim(one._replace(right=1 - right), one).verdict
       'supported'
     """
     return verdict(
         "Trained features tell the classes apart better than those of random weights.",
         [
-            compared(
-                f"{layer}: trained above random",
-                larger=_score(trained, layer),
-                smaller=_score(untrained, layer),
+            _above(
+                f"{layer}: trained above random, by",
+                _score(trained, layer),
+                _score(untrained, layer),
             )
             for layer in trained.layers
             if layer != "pixels"

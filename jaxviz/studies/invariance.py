@@ -13,7 +13,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 
 from jaxviz.perturb import Fill, rotate, scale, translate
 from jaxviz.studies.batches import in_batches
-from jaxviz.studies.claims import Claim, Comparison, compared, estimate, verdict
+from jaxviz.studies.claims import Claim, Comparison, Estimate, compared, estimate, verdict
 from jaxviz.studies.inputs import checked
 from jaxviz.transform import as_argument, capture
 
@@ -56,6 +56,9 @@ def standard_moves(size: int, *, steps: int = 36, fill: Fill = "mean") -> dict[s
       `translation` down and up, by up to 60 of 224 pixels; `scale`, from 1 to 1.8; and `rotation`,
       once around.
 
+    Raises:
+      ValueError: fewer than two steps.
+
     Example:
       >>> moves = standard_moves(224, steps=4)
       >>> {name: move.amounts.round(2).tolist() for name, move in moves.items()}
@@ -65,23 +68,31 @@ def standard_moves(size: int, *, steps: int = 36, fill: Fill = "mean") -> dict[s
     References:
       Zeiler & Fergus, Visualizing and understanding convolutional networks, 2014, figure 5.
     """
-
-    def down(x: Array, pixels: Array) -> Array:
-        return translate(x, jnp.stack([pixels, jnp.zeros_like(pixels)]), fill=fill)
-
+    if steps < 2:
+        raise ValueError(f"steps must be at least 2, one of which changes the image, got {steps}.")
     far = 60 / 224 * size
     return {
-        "translation": Move(down, np.linspace(-far, far, steps), 0.0, "pixels down"),
-        "scale": Move(
-            functools.partial(scale, fill=fill), np.linspace(1.0, 1.8, steps), 1.0, "times as large"
+        "translation": Move(
+            _filled(_down, fill), np.linspace(-far, far, steps), 0.0, "pixels down"
         ),
+        "scale": Move(_filled(scale, fill), np.linspace(1.0, 1.8, steps), 1.0, "times as large"),
         "rotation": Move(
-            functools.partial(rotate, fill=fill),
+            _filled(rotate, fill),
             np.linspace(0.0, 360.0, steps, endpoint=False),
             0.0,
             "degrees",
         ),
     }
+
+
+def _down(x: Array, pixels: Array, *, fill: Fill) -> Array:
+    return translate(x, jnp.stack([pixels, jnp.zeros_like(pixels)]), fill=fill)
+
+
+@functools.cache
+def _filled(move: Callable, fill: Fill) -> Callable[[Array, Array], Array]:
+    """The same function for the same fill, so that it is compiled once."""
+    return functools.partial(move, fill=fill)
 
 
 class Invariance(NamedTuple):
@@ -224,6 +235,19 @@ def relative_distance(found: Invariance, move: Move, layer: str) -> Float[np.nda
     return found.distance[layer][:, _changes(move)].mean(1, dtype=float) / (apart or 1.0)
 
 
+def _influence(found: Invariance, move: Move, layer: str) -> Float[np.ndarray, " n"]:
+    """What has the mean of `relative_distance`, and the error of it as a ratio of two means.
+
+    The distance between images is measured on the same few images. By the delta method an image
+    counts with its own distance, and with what the two distances to its neighbours add to the
+    denominator.
+    """
+    apart = np.asarray(found.apart[layer], float)
+    relative = relative_distance(found, move, layer)
+    about = (apart + np.roll(apart, 1)) / (apart.mean() or 1.0) - 2
+    return relative - relative.mean() * about
+
+
 def lost_probability(found: Invariance, move: Move) -> Float[np.ndarray, " n"]:
     """What a move of each image takes from the probability of its class.
 
@@ -266,20 +290,24 @@ def invariance_claims(
       [3, 4]
     """
 
-    def far(name: str, layer: str):
-        return estimate([relative_distance(found[name], moves[name], layer)])
+    def far(name: str, layer: str) -> Float[np.ndarray, " n"]:
+        return _influence(found[name], moves[name], layer)
 
-    def lost(name: str):
-        return estimate([lost_probability(found[name], moves[name])])
+    def lost(name: str) -> Float[np.ndarray, " n"]:
+        return lost_probability(found[name], moves[name])
+
+    def above(words: str, larger: np.ndarray, smaller: np.ndarray) -> Comparison:
+        # Of the same images: their differences are the sample.
+        return compared(words, larger=estimate([larger - smaller]), smaller=Estimate(0.0, 0.0, 0.0))
 
     claims = [
         verdict(
             f"The top layer, {top}, is more invariant than the first, {first}.",
             [
-                compared(
-                    f"{name}: {first} follows farther than {top}",
-                    larger=far(name, first),
-                    smaller=far(name, top),
+                above(
+                    f"{name}: {first} follows farther than {top}, by",
+                    far(name, first),
+                    far(name, top),
                 )
                 for name in moves
             ],
@@ -290,16 +318,17 @@ def invariance_claims(
         worse: list[Comparison] = []
         for name in others:
             worse += [
-                compared(
-                    f"{top} follows rotation farther than {name}",
-                    larger=far("rotation", top),
-                    smaller=far(name, top),
+                above(
+                    f"{top} follows rotation farther than {name}, by",
+                    far("rotation", top),
+                    far(name, top),
                 ),
-                compared(
-                    f"rotation takes more of the probability than {name}",
-                    larger=lost("rotation"),
-                    smaller=lost(name),
+                above(
+                    f"rotation takes more of the probability than {name}, by",
+                    lost("rotation"),
+                    lost(name),
                 ),
             ]
-        claims.append(verdict("Rotation is what the network is least invariant to.", worse))
+        text = "Over these ranges of the moves, rotation is what the network is least invariant to."
+        claims.append(verdict(text, worse))
     return claims

@@ -21,7 +21,7 @@ class MaskEnergy(NamedTuple):
     """Of projections, one for each image.
 
     Attributes:
-      inside: the share of the squared projection that lies on the object; 0 of an empty one.
+      inside: the share of the squared projection that lies on the object; NaN of an empty one.
       chance: the object's share of the receptive field: what a projection that is the same
         everywhere would have.
       visible: the share of the object that lies in the receptive field.
@@ -69,7 +69,7 @@ def mask_energy(
         return part.sum((1, 2)) / np.where(total > 0, total, 1)
 
     return MaskEnergy(
-        share(energy * masks, energy),
+        np.where(energy.any((1, 2)), share(energy * masks, energy), np.nan),
         share(field & masks, field),
         share(field & masks, masks),
     )
@@ -99,7 +99,8 @@ def object_share(channels: Sequence[MaskEnergy]) -> ObjectShare:
     """The energy on the object, for the channels whose strongest images show it.
 
     An image shows the object to a unit if at least half of the object lies in its receptive field,
-    and the strongest images of a channel do if more than half of them do.
+    and the strongest images of a channel do if more than half of them do. Images whose projection
+    is empty have no share, and are left out of the means.
 
     Args:
       channels: for each channel, its strongest images.
@@ -118,7 +119,8 @@ def object_share(channels: Sequence[MaskEnergy]) -> ObjectShare:
     found = []
     for place, one in enumerate(channels):
         shown = one.visible >= SHOWS
-        if shown.sum() * 2 > len(shown):
-            found.append((place, one.inside[shown].mean(), one.chance[shown].mean()))
+        told = shown & np.isfinite(one.inside)
+        if shown.sum() * 2 > len(shown) and told.any():
+            found.append((place, one.inside[told].mean(), one.chance[told].mean()))
     places, inside, chance = zip(*found, strict=True) if found else ((), (), ())
     return ObjectShare(np.array(places, int), np.array(inside, float), np.array(chance, float))

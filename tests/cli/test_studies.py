@@ -12,7 +12,7 @@ from PIL import Image
 import jaxviz as jv
 import ports
 from jaxviz import studies
-from jaxviz.cli import main, study_architecture
+from jaxviz.cli import inputs, main, study_architecture, study_subject
 
 
 def run(*args):
@@ -87,13 +87,29 @@ def test_correspondence_of_drawn_parts(out):
     for layer, parts in told["layers"].items():
         assert set(parts) == {
             *("middle", "tip", "notch"),
-            *("random place", "random place of the object"),
+            *(
+                f"random place{of}, as large as the {name}"
+                for of in ("", " of the object")
+                for name in ("middle", "tip", "notch")
+            ),
         }
         for part, value in parts.items():
             each = [one["layers"][layer][part]["mean"] for one in told["groups"]]
             assert value["mean"] == pytest.approx(np.mean(each))
             assert value["std"] == pytest.approx(np.std(each, ddof=1))
             assert f"{value['mean']:.3f} ± {value['std']:.3f}" in page
+            assert 0 < value["changed"] <= 1
+    # Each part is held against places as large as it.
+    (claim,) = told["claims"]
+    differences = [
+        parts[f"{place}, as large as the {part}"]["mean"] - parts[part]["mean"]
+        for parts in told["layers"].values()
+        for part in ("middle", "tip", "notch")
+        for place in ("random place", "random place of the object")
+    ]
+    means = [one["larger"]["mean"] for one in claim["comparisons"]]
+    # The shares are float32, whose means are taken in another order.
+    np.testing.assert_allclose(means, differences, atol=3e-7)
 
 
 def test_correspondence_of_boxes_from_a_file(tmp_path):
@@ -107,8 +123,15 @@ def test_correspondence_of_boxes_from_a_file(tmp_path):
     (tmp_path / "parts.json").write_text(json.dumps(boxes))
     options = ["--boxes", tmp_path / "parts.json", "--layers", "avgpool"]
     assert run("correspondence", *options, "--out", tmp_path / "out") == 0
-    sound(tmp_path / "out")
+    page = sound(tmp_path / "out")
     told = numbers(tmp_path / "out")
+    # Pairs of the same images are no sample.
+    assert told["claims"] == []
+    assert "no verdict is drawn" in page
+    assert set(told["layers"]["avgpool"]) == {
+        *("left", "right"),
+        *(f"random place, as large as the {part}" for part in ("left", "right")),
+    }
     halves = {part: [np.array(parts[i][part]) // 2 for i in range(4)] for part in parts[0]}
     (group,) = told["groups"]
     assert {part: np.array(own).tolist() for part, own in group["boxes"].items()} == {
@@ -145,15 +168,21 @@ def test_occlusion(out):
 
 
 def test_generalisation(out):
-    options = ["--images", 120, "--layers", "layer5", "--counts", 1, 4, "--seed", 0]
+    # Named from the top down, and told in the order of evaluation.
+    layers = ["layer5", "layer2"]
+    options = ["--images", 120, "--layers", *layers, "--counts", 1, 50, "--seed", 0]
     assert run("generalisation", *options, "--out", out / "generalisation") == 0
     sound(out / "generalisation")
     told = numbers(out / "generalisation")
-    assert told["layers"] == ["pixels", "layer5"]
-    assert told["counts"] == [1, 4]
+    assert told["layers"] == ["pixels", "layer2", "layer5"]
+    one, most = told["counts"]
+    assert one == 1 < most < 50
+    # All images of the smallest class can be drawn in one way only.
+    assert [spread[1] for spread in told["trained"]["std"]] == [None] * 3
+    assert all(spread[0] >= 0 for spread in told["trained"]["std"])
     # What was trained on shapes tells shapes apart; pixels and random weights do not.
-    assert told["trained"]["accuracy"][1][1] > 0.7
-    assert max(told["trained"]["accuracy"][0][1], told["random_weights"]["accuracy"][1][1]) < 0.5
+    assert told["trained"]["accuracy"][2][1] > 0.7
+    assert max(told["trained"]["accuracy"][0][1], told["random_weights"]["accuracy"][2][1]) < 0.5
 
 
 def test_architecture(out):
@@ -164,6 +193,7 @@ def test_architecture(out):
     options = ["--models", *nets, "--weights", out / "weights", "--images", 8]
     assert run("architecture", *options, "--out", out / "architecture") == 0
     sound(out / "architecture")
+    assert numbers(out / "architecture")["claims"] == []  # one run of each
     told = numbers(out / "architecture")["networks"]
     assert list(told) == nets
     x, _, _ = seen_by("shapes-plain", out, 8)
@@ -174,6 +204,25 @@ def test_architecture(out):
         np.testing.assert_allclose(one["peaks"], found.peak, rtol=1e-5)
         # Every place is read: nothing is folded.
         assert one["folded"] == 0
+
+
+def test_classes_are_known_by_name_or_by_the_user(tmp_path):
+    """A folder may name classes by number; what weights of one's own tell apart, one knows."""
+    for name in ("star", "3"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        Image.new("RGB", (64, 64), "red").save(tmp_path / "set" / name / "0.png")
+    packaged = inputs.load_port("shapes-plain", "shapes")
+    seen = study_subject.subject(packaged, str(tmp_path / "set"), images=2, seed=0)
+    assert study_subject.class_labels(seen).tolist() == [3, 3]
+    own = packaged._replace(weights="digits.safetensors")
+    seen = study_subject.subject(own, "digits", images=9, seed=0)
+    np.testing.assert_array_equal(study_subject.class_labels(seen), seen.label)
+
+
+def test_one_occluded_image_is_no_sample(tmp_path):
+    options = ["--images", 5, "--shown", 1, "--window", 32, "--stride", 32]
+    assert run("occlusion", *options, "--out", tmp_path / "out") == 0
+    assert numbers(tmp_path / "out")["claims"] == []
 
 
 def test_a_narrow_net_is_trained_for_it():
@@ -187,6 +236,19 @@ def test_a_narrow_net_is_trained_for_it():
     small = untrained.kernel[...] * (0.01 / untrained.kernel[...].std())
     # Two steps of AdamW, of at most the rate each.
     assert 0 < np.abs(kernel - small).max() < 4e-3
+
+
+def test_any_number_of_steps_makes_few_epochs(monkeypatch):
+    """Each epoch ends with a test: 601 steps, a prime number, are no 601 epochs."""
+
+    def told(*args, **options):
+        raise KeyboardInterrupt(options["epochs"], options["steps_per_epoch"])
+
+    monkeypatch.setattr(study_architecture.training, "train", told)
+    for steps, expected in ((601, (7, 86)), (600, (6, 100))):
+        with pytest.raises(KeyboardInterrupt) as stopped:
+            study_architecture._trained("alexnet", steps, 0, lambda words: None)
+        assert stopped.value.args == expected
 
 
 BOXES = {f"{i}.png": {"eye": [0, 0, 8, 8]} for i in range(3)}
@@ -209,6 +271,11 @@ BOXES = {f"{i}.png": {"eye": [0, 0, 8, 8]} for i in range(3)}
         (["correspondence", "--boxes", "{few}"], "must name at least three images"),
         (["correspondence", "--boxes", "{other}"], "1.png must have the parts of 0.png"),
         (["correspondence", "--boxes", "{words}"], "must be .top, left, bottom, right. in whole"),
+        (
+            ["invariance", "--data", "digits", "--images", "4"],
+            "--data must have the classes of shapes-plain, which knows no '0'; or give --weights",
+        ),
+        (["occlusion", "--data", "digits", "--images", "4"], "knows no '0'"),
         (["occlusion", "--layer", "avgpool"], "--layer must have positions"),
         (["occlusion", "--window", "80"], "--window must be from 1 to 64 pixels, not 80"),
         (["occlusion", "--shown", "0"], "--shown must be at least 1"),

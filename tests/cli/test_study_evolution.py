@@ -15,7 +15,7 @@ from PIL import Image
 import jaxviz as jv
 import ports
 from jaxviz import studies, training
-from jaxviz.cli import evolution_run, inputs, main
+from jaxviz.cli import evolution_page, evolution_run, inputs, main
 from jaxviz.cli.mistakes import Mistake
 from jaxviz.training.checkpoints import Checkpoints
 
@@ -123,6 +123,43 @@ def test_it_goes_on_and_reads_what_train_wrote(studied, tmp_path, monkeypatch, c
     capsys.readouterr()
     assert run(*options, "--seed", 1) == 2
     assert re.search("holds a run with --data .*; give the options", capsys.readouterr().err)
+
+
+def test_an_image_that_cannot_be_used_is_left_out_and_told(studied, tmp_path, monkeypatch):
+    read = jv.data.ShapesImages.__getitem__
+
+    def breaking(self, index):
+        if index == 3:
+            raise ValueError("it is gone.")
+        return read(self, index)
+
+    monkeypatch.setattr(jv.data.ShapesImages, "__getitem__", breaking)
+    out = tmp_path / "out"
+    options = [*OPTIONS, "--checkpoints", studied / "training", "--out", out]
+    # From what is kept, too.
+    for _ in range(2):
+        assert run(*options) == 0
+        record = json.loads((out / "numbers.json").read_text())
+        assert record["images"] == "19 images of shapes, 1 more cannot be read"
+
+
+def test_layers_without_an_epoch_are_left_out():
+    """The second layer is dead at the end, and the third is where it ends from the first."""
+    layers = [
+        evolution_page.Layer(name, [], similarity, [], [], None)
+        for name, similarity in zip(
+            "abcd",
+            ([0.1, 0.5, 1.0], [0.1, 0.0, 0.0], [1.0, 1.0, 1.0], [0.1, 1.0, 1.0]),
+            strict=True,
+        )
+    ]
+    study = evolution_page.Study(None, layers, [0, 1, 2], "")
+    # a at 1.9, c at 0, d at 0.94.
+    assert evolution_page.in_order(study.settled()) == (1, 2)
+    assert "in 1 of 3 pairs of layers, and later in 2; 1 dead at the end left out." in (
+        evolution_page.finding(study)
+    )
+    assert np.isnan(study.on_the_way()).tolist() == [False, True, True, False]
 
 
 @pytest.mark.parametrize(

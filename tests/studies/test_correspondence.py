@@ -47,7 +47,7 @@ def by_hand(layer, part, fill):
     hamming = np.zeros((5, 5))
     for i, j in itertools.product(range(5), repeat=2):
         hamming[i, j] = sum(a != b for a, b in zip(signs[i], signs[j], strict=True))
-    return hamming / len(signs[0])
+    return hamming / len(signs[0]), np.mean([own != 0 for own in signs])
 
 
 @pytest.mark.parametrize(("fill", "memory"), [(0.0, None), (2.0, 1)])
@@ -57,7 +57,8 @@ def test_the_measure_is_a_double_loop(fill, memory):
     assert list(found) == ["relu", "dense"]
     for layer, one in found.items():
         for part in range(3):
-            expected = by_hand(layer, part, fill)
+            expected, changed = by_hand(layer, part, fill)
+            assert one.changed[part] == pytest.approx(changed, rel=1e-12)
             np.testing.assert_allclose(one.distance[part], expected, rtol=1e-6)
             others = expected[~np.eye(5, dtype=bool)]
             assert one.mean[part] == pytest.approx(others.sum() / 20)

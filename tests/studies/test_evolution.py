@@ -125,6 +125,19 @@ def test_when_a_layer_settles(values, expected):
     assert settled([1, 2, 5, 10], values) == pytest.approx(expected, rel=1e-12)
 
 
+def test_a_layer_that_is_dead_at_the_end_does_not_settle():
+    assert np.isnan(settled([1, 2, 5], [0.3, 0.2, 0.0]))
+
+
+def test_values_that_are_not_finite_are_no_similarity():
+    """float32 overflows in the first layer."""
+    weights = [jnp.full((3, 2), 1e30), jnp.ones((2, 2))]
+    model = jax.tree_util.Partial(net, weights)
+    batch = Batch(np.arange(1), jnp.full((1, 2, 2, 3), 1e30))
+    with pytest.raises(ValueError, match="the values of 'first' must be finite"):
+        evolution(model, model, [batch], ["first"])
+
+
 def test_settling_needs_rising_epochs():
     for epochs, values in (([2, 1], [0, 1]), ([1], [0, 1]), ([], []), ([1, 2], [0, -1])):
         with pytest.raises(ValueError, match="a value for each of some rising epochs"):

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 import jaxviz as jv
 from jaxviz import studies
-from jaxviz.studies.invariance import _compared
+from jaxviz.studies.invariance import _all_moved, _compared
 
 RNG = np.random.default_rng(0)
 KERNEL = jnp.asarray(RNG.normal(size=(3, 3, 3, 4)), jnp.float32)
@@ -80,7 +80,10 @@ def test_the_ranges_are_the_papers():
 def test_the_model_is_compiled_once_for_all_moves_and_images():
     moves = studies.standard_moves(12, steps=4)
     studies.invariance(MODEL, IMAGES, LABELS, layers=["flat"], moves=moves)
-    before = _compared._cache_size()
+    before, moving = _compared._cache_size(), _all_moved._cache_size()
+    again = studies.standard_moves(12, steps=4)
+    studies.invariance(MODEL, IMAGES, LABELS, layers=["flat"], moves=again)
+    assert _all_moved._cache_size() == moving
     other = studies.standard_moves(12, steps=4, fill="edge")
     studies.invariance(MODEL, IMAGES[::-1].copy(), LABELS, layers=["flat"], moves=other)
     assert _compared._cache_size() == before
@@ -96,6 +99,26 @@ def test_measures_by_hand():
     )
     assert studies.relative_distance(found, move, "a").tolist() == [3 / 6, 1 / 6]
     assert np.allclose(studies.lost_probability(found, move), [0.5, 0.1])
+
+
+def test_claims_take_the_same_images_as_pairs_and_the_ratio_as_one():
+    """The error is that of the ratio, found by drawing many samples of a known kind."""
+    move, rng = studies.Move(None, np.array([0.0, 1.0]), 0.0, "pixels"), np.random.default_rng(0)
+
+    def drawn(n=60):
+        place, size = rng.normal(size=n), rng.uniform(1, 2, n)
+        first = np.stack([np.zeros(n), size], 1)
+        apart = {"a": 3 + np.abs(place - np.roll(place, -1)), "b": np.ones(n)}
+        told = studies.Invariance({"a": first, "b": 0.1 * first}, apart, first, size)
+        claims = studies.invariance_claims({"shift": told}, {"shift": move}, first="a", top="b")
+        return claims[0].comparisons[0]
+
+    found = [drawn() for _ in range(400)]
+    assert all(one.smaller == studies.Estimate(0, 0, 0) for one in found)
+    errors = [one.larger.error for one in found]
+    # The two neighbours of an image are counted as its own, which is more than there is.
+    spread = np.std([one.larger.mean for one in found])
+    assert spread < np.mean(errors) < 1.6 * spread
 
 
 def test_the_mean_over_places_is_more_invariant_than_the_places():
@@ -116,6 +139,8 @@ def test_the_mean_over_places_is_more_invariant_than_the_places():
 
 
 def test_errors():
+    with pytest.raises(ValueError, match="steps must be at least 2"):
+        studies.standard_moves(12, steps=1)
     moves = studies.standard_moves(12, steps=2)
     with pytest.raises(ValueError, match="at least two images"):
         studies.invariance(MODEL, IMAGES[:1], LABELS[:1], layers=["flat"], moves=moves)

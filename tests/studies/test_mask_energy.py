@@ -32,10 +32,12 @@ def test_an_even_projection_has_the_share_of_chance():
     assert found.inside == pytest.approx(found.chance, rel=1e-12)
 
 
-def test_an_empty_projection_and_an_empty_mask_share_nothing():
+def test_an_empty_projection_has_no_share_and_an_empty_mask_none_of_it():
     fields = ReceptiveFields(*(np.array([edge]) for edge in (0, 4, 0, 4)))
     found = mask_energy(np.zeros((1, 4, 4, 1)), np.zeros((1, 4, 4), bool), fields)
-    assert [float(part[0]) for part in found] == [0, 0, 0]
+    assert np.isnan(found.inside).all()
+    assert [float(part[0]) for part in found[1:]] == [0, 0]
+    assert mask_energy(np.ones((1, 4, 4, 1)), np.zeros((1, 4, 4), bool), fields).inside == 0
 
 
 def energies(inside, chance, visible):
@@ -45,8 +47,9 @@ def energies(inside, chance, visible):
 def test_channels_that_are_shown_the_object_count_with_the_images_that_show_it():
     channels = [
         energies([1, 1, 1], [0, 0, 0], [0.1, 0.2, 0.9]),  # one image of three
-        energies([0.2, 0.4, 0.9], [0.1, 0.3, 0.9], [1, 0.5, 0.4]),  # two
+        energies([0.2, 0.4, np.nan, 0.9], [0.1, 0.3, 0.9, 0.9], [1, 0.5, 1, 0.4]),  # three
         energies([0.6, 0.8], [0.1, 0.1], [0.7, 0.3]),  # just half of them
+        energies([np.nan], [0.5], [1]),  # an empty projection is none beside the object
     ]
     found = object_share(channels)
     assert found.channels.tolist() == [1]

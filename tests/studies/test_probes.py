@@ -130,14 +130,21 @@ def test_generalisation_takes_the_penalty_that_validates_best():
             chosen = probes.penalties.index(found.penalty[i, 1, draw])
             assert scores[chosen] == scores.max()
             np.testing.assert_array_equal(found.right[i, 1, draw], right[chosen, split.test])
-    # All images can be drawn in one way only.
-    np.testing.assert_array_equal(found.right[:, 2, 0], found.right[:, 2, 1])
+    # All images can be drawn in one way only: another draw would be no second measurement.
+    assert np.isnan(found.right[:, 2, 1]).all()
+    assert not np.isnan(found.right[:, :2]).any()
+    np.testing.assert_array_equal(found.mean[:, 2], found.accuracy[:, 2, 0])
+    assert np.isnan(found.spread[:, 2]).all()
+    np.testing.assert_allclose(found.spread[:, :2], found.accuracy[:, :2].std(2, ddof=1))
+    claim = studies.higher_layers_claim(found)
+    difference = found.right[1, 2, 0] - found.right[0, 2, 0]
+    assert claim.comparisons[0].larger == studies.estimate([difference])
     assert found.accuracy[1, 2, 0] > 0.7 > found.accuracy[0, 2, 0]
 
 
 def test_the_depth_claim_is_about_neighbours():
-    right = np.zeros((3, 2, 2, 100), bool)
-    right[0, 1, :, :50] = right[1, 1, :, :90] = right[2, 1, :, :60] = True
+    right = np.zeros((3, 2, 2, 100))
+    right[0, 1, :, :50] = right[1, 1, :, :90] = right[2, 1, :, :60] = 1
     found = studies.Generalisation(("a", "b", "c"), (1, 5), right, np.ones((3, 2, 2)), 0.0)
     claim = studies.higher_layers_claim(found)
     assert claim.verdict == "mixed"
