@@ -1,6 +1,8 @@
 import contextlib
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +17,7 @@ class Server:
 
     def __init__(self, cache, log):
         environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(HERE.parents[1])}
-        self.cache, self.log = cache, log
+        self.cache, self.log, self.child = cache, log, None
         with log.open("ab") as said:
             self.process = subprocess.Popen(
                 [sys.executable, "-W", "ignore", str(HERE / "small_sweep.py")],
@@ -44,10 +46,20 @@ class Server:
         task = {**usual, **task, "out": str(out), "cache": str(self.cache)}
         self.process.stdin.write(json.dumps(task) + "\n")
         self.process.stdin.flush()
-        return int(self.process.stdout.readline())
+        self.child = self.said(60)
+        return self.child
 
-    def status(self):
-        """How the sweep ended: 0, or as `os.waitpid` says it."""
+    def status(self, seconds=180):
+        """How the sweep ended: 0, or as `os.waitpid` says it; after so many seconds it is killed."""
+        return self.said(seconds)
+
+    def said(self, seconds):
+        # Lines are read one by one, so that nothing waits in a buffer, which `select` cannot see.
+        if not select.select([self.process.stdout], [], [], seconds)[0]:
+            if self.child:
+                os.kill(self.child, signal.SIGKILL)
+                self.process.stdout.readline()
+            raise TimeoutError(f"nothing for {seconds} s; {self.log.read_text()}")
         return int(self.process.stdout.readline())
 
     def do(self, out, **task):
