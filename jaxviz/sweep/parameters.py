@@ -123,7 +123,7 @@ def parameters_of(
         found["randomized_hash"] = weights_hash(randomized)
     if asked.method == "occlusion":
         # Which positions come together shows in the last bits, as does the kind of device.
-        found["memory"] = budget(memory)
+        found["memory"] = int(budget(memory))
     kinds = hashlib.sha256("\n".join(map(as_text, categories)).encode()).hexdigest()[:16]
     found |= {"categories": f"{len(categories)} ({kinds})", "device": device.device_kind}
     return found | {"curves": asked.curves, "masks": masks, "batch": batch}

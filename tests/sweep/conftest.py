@@ -24,10 +24,10 @@ class Server:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=said,
-                text=True,
+                bufsize=0,
                 env=environment,
             )
-        assert self.process.stdout.readline() == "ready\n", log.read_text()
+        assert self.process.stdout.readline() == b"ready\n", log.read_text()
 
     def begin(self, out, **task):
         """Begins a sweep; its process's number."""
@@ -44,17 +44,16 @@ class Server:
             "pause": 0.0,
         }
         task = {**usual, **task, "out": str(out), "cache": str(self.cache)}
-        self.process.stdin.write(json.dumps(task) + "\n")
-        self.process.stdin.flush()
+        self.process.stdin.write(json.dumps(task).encode() + b"\n")
         self.child = self.said(60)
         return self.child
 
-    def status(self, seconds=180):
-        """How the sweep ended: 0, or as `os.waitpid` says it; after so many seconds it is killed."""
+    def status(self, seconds=300):
+        """How the sweep ended: 0, or as `os.waitpid` says it. It has so many seconds."""
         return self.said(seconds)
 
     def said(self, seconds):
-        # Lines are read one by one, so that nothing waits in a buffer, which `select` cannot see.
+        # Nothing waits in a buffer, which `select` would not see: there is none.
         if not select.select([self.process.stdout], [], [], seconds)[0]:
             if self.child:
                 os.kill(self.child, signal.SIGKILL)
