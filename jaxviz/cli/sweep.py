@@ -113,7 +113,8 @@ def sweep(
         options: dict[str, Any] = {"target": _target(target, port, images)}
         if method == "occlusion":
             occluder = maps.checked_occluder(port.card.input_size, window, stride, fill)
-            options |= occluder._asdict()
+            # A sweep computes every position: `coarse` is not for it.
+            options |= {name: getattr(occluder, name) for name in METHODS[method].options}
         elif METHODS[method].options:
             options["layer"] = inputs.layer_with_places(port, layer)
     with _going_on(out), counted() as shown:
