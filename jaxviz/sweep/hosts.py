@@ -7,6 +7,7 @@ one store.
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
@@ -61,6 +62,13 @@ def together(step: str) -> Iterator[None]:
         yield
     except BaseException as error:
         failure = error
+        # The others may come to the end of the step much later.
+        logging.getLogger(__name__).error(
+            "process %d stopped while %s, and waits for the others to end: %s",
+            jax.process_index(),
+            step,
+            str(error) or type(error).__name__,
+        )
     try:
         failed = multihost_utils.process_allgather(np.int32(failure is not None))
     except Exception:

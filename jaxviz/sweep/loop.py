@@ -113,12 +113,12 @@ def sweep(
       The methods' own; Petsiuk, Das, Saenko, RISE, 2018, section 4.1 (curves); Zhang et al.,
       Top-down neural attention, 2016 (peaks); Adebayo et al., Sanity checks, 2018 (randomization).
     """
-    model = as_argument(model)
-    randomized = None if randomized is None else as_argument(randomized)
-    asked = plain(Asked(method, target, layer, window, stride, fill, curves))
     place = os.fspath(out)
     with contextlib.ExitStack() as stack:
         with hosts.together("reading the images"):
+            model = as_argument(model)
+            randomized = None if randomized is None else as_argument(randomized)
+            asked = plain(Asked(method, target, layer, window, stride, fill, curves))
             new = _new(
                 place,
                 images,

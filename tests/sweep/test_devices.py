@@ -85,7 +85,9 @@ def test_a_process_that_fails_ends_the_others(late, servers, tmp_path):
     said = [server.log.read_text()[size:] for server, size in zip(both, before, strict=True)]
     step = "opening the store" if late else "reading the images"
     assert f"process 1 stopped while {step}, and said why" in said[0]
-    assert ("nowhere" if late else "curves must not be negative") in said[1]
+    reason = "nowhere" if late else "curves must not be negative"
+    assert f"process 1 stopped while {step}, and waits" in said[1]
+    assert reason in said[1]
     # What was begun can be gone on with, here by one process.
     both[0].do(tmp_path / "two", options={"batch": 2})
 
