@@ -24,7 +24,7 @@ from jaxviz.transform import Incremental, capture, incremental
 from jaxviz.transform.hoist import hoist
 from jaxviz.transform.memory import array_bytes, budget, in_batches, live_bytes, with_scratch
 
-__all__ = ["ENGINES", "Answers", "Objectives", "Starts", "cover", "fitting"]
+__all__ = ["ENGINES", "Answers", "Objectives", "Starts", "TooLittleMemory", "cover", "fitting"]
 
 ENGINES = ("auto", "incremental", "dense")
 
@@ -43,6 +43,21 @@ class Answers(NamedTuple):
 
     score: Any
     label: Int[Array, ...]
+
+
+class TooLittleMemory(ValueError):
+    """Memory for less than one image and one covered part.
+
+    Attributes:
+      needed: bytes for these.
+    """
+
+    def __init__(self, needed: int, given: int):
+        super().__init__(
+            "memory must hold the activations of one image and of one covered part, "
+            f"{needed:,} bytes; got {given:,}."
+        )
+        self.needed = needed
 
 
 @functools.partial(
@@ -139,10 +154,7 @@ def cover(
         model, x, objectives, fill, parts, engine=engine, available=available, **options
     )
     if memory is not None and plan.needed > available:
-        raise ValueError(
-            "memory must hold the activations of one image and of one covered part, "
-            f"{plan.needed:,} bytes; got {available:,}."
-        )
+        raise TooLittleMemory(plan.needed, available)
     return _run(model, x, objectives, fill, parts, plan, size=size, reach=reach, over=over)
 
 

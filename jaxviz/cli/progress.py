@@ -14,6 +14,20 @@ Step = Callable[[str], None]
 
 
 @contextlib.contextmanager
+def _bar() -> Iterator[Any]:
+    """A bar on a terminal; None where there is none."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield bar
+
+
+@contextlib.contextmanager
 def progress(parts: int) -> Iterator[Step]:
     """Shows on a terminal how many of `parts` parts are done, and what is being done.
 
@@ -28,14 +42,10 @@ def progress(parts: int) -> Iterator[Step]:
       ...     step("reading")
       ...     step("writing")
     """
-    if not sys.stderr.isatty():
-        yield lambda text: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (SpinnerColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with _bar() as bar:
+        if bar is None:
+            yield lambda text: None
+            return
         task = bar.add_task("", total=parts)
         begun = 0
 
@@ -59,14 +69,10 @@ def counted() -> Iterator[Callable[[Any], None]]:
       >>> with counted() as watch:
       ...     watch(Progress(10, 5, 0, 2.0, 0.0, 2.5))
     """
-    if not sys.stderr.isatty():
-        yield lambda progress: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (SpinnerColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with _bar() as bar:
+        if bar is None:
+            yield lambda progress: None
+            return
         task = bar.add_task("compiling", total=None)
 
         def watch(progress: Any) -> None:

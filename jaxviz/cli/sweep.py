@@ -19,7 +19,7 @@ from jaxviz import report
 from jaxviz.cli import choose, inputs, maps, sweep_page
 from jaxviz.cli.mistakes import Mistake, unknown
 from jaxviz.cli.progress import counted
-from jaxviz.sweep import Summary
+from jaxviz.sweep import DeviceFull, Progress, Summary, hosts
 from jaxviz.sweep.methods import METHODS
 
 __all__ = ["sweep"]
@@ -74,7 +74,8 @@ def sweep(
       batch: Images that a device gets, and that are written, at one time.
       memory: MiB that occlusion may take at one time; by default 256, on a GPU half of its memory.
       page: Folder for the summary page; by default beside the store, as maps-page.
-      log: Journal of JSON lines; by default beside the store, as maps.jsonl.
+      log: Journal of JSON lines; by default beside the store, as maps.jsonl. Of several processes
+        each has its own, maps-0.jsonl.
       distributed: Work with the other processes of a SLURM, GKE or Open MPI job, or of a TPU pod.
       coordinator: Address of the first of several processes, where nothing tells them of each
         other.
@@ -100,20 +101,23 @@ def sweep(
     _meet(distributed, coordinator, processes, process)
     first = jax.process_index() == 0
     page, log = _beside(out, page, log)
-    report.check_writable(page)
-    if "://" not in out:
-        report.check_writable(out)
+    with hosts.together("looking where to write"):
+        report.check_writable(page)
+        if "://" not in out:
+            report.check_writable(out)
 
     start = time.perf_counter()
-    port = inputs.load_port(model, weights)
-    images = jv.data.open_images(data, check=False)
-    options: dict[str, Any] = {"target": _target(target, port, images)}
-    if method == "occlusion":
-        occluder = maps.checked_occluder(port.card.input_size, window, stride, fill)
-        options |= occluder._asdict()
-    elif METHODS[method].options:
-        options["layer"] = inputs.layer_with_places(port, layer)
-    with _going_on(out), counted() as watch:
+    with hosts.together("reading the model and the list of images"):
+        port = inputs.load_port(model, weights)
+        images = jv.data.open_images(data, check=False)
+        options: dict[str, Any] = {"target": _target(target, port, images)}
+        if method == "occlusion":
+            occluder = maps.checked_occluder(port.card.input_size, window, stride, fill)
+            # A sweep computes every position: `coarse` is not for it.
+            options |= {name: getattr(occluder, name) for name in METHODS[method].options}
+        elif METHODS[method].options:
+            options["layer"] = inputs.layer_with_places(port, layer)
+    with _going_on(out), counted() as shown:
         found = jv.sweep(
             images,
             port.model,
@@ -127,7 +131,7 @@ def sweep(
             memory=None if memory is None else memory << 20,
             about={"data": _name_of(data), "model": port.name, "weights": port.weights},
             log=log,
-            watch=watch if first else None,
+            watch=_watch(shown if first else None),
             **options,
         )
     if not first:
@@ -143,13 +147,43 @@ def _meet(
     """Makes the processes of one sweep known to each other, before JAX looks for devices."""
     if coordinator is None and processes is None and process is None:
         if distributed:
-            jax.distributed.initialize()
+            _initialize()
         return
     if coordinator is None or processes is None or process is None:
         raise Mistake("--coordinator, --processes and --process must be given together, or none")
     if not 0 <= process < processes:
         raise Mistake(f"--process must be from 0 to {processes - 1}, not {process}")
-    jax.distributed.initialize(coordinator, processes, process)
+    host, _, number = coordinator.rpartition(":")
+    if not (host and number.isdecimal() and 0 < int(number) < 65536):
+        raise Mistake(f"--coordinator must be HOST:PORT, as first-machine:1234, not {coordinator}")
+    _initialize(coordinator, processes, process)
+
+
+def _initialize(*arguments: Any) -> None:
+    try:
+        jax.distributed.initialize(*arguments)
+    except (ValueError, RuntimeError) as error:  # as JAX says that it lacks a fact, or an answer
+        said = str(error).strip().partition("\n")[0]
+        raise Mistake(f"the processes do not find each other: {said}") from error
+
+
+def _watch(shown: Callable[[Progress], None] | None) -> Callable[[Progress], None]:
+    """Shows the progress, if it is to be shown, and in any case that a device was full."""
+    turns = 1
+
+    def watch(progress: Progress) -> None:
+        nonlocal turns
+        if progress.turns > turns:
+            turns = progress.turns
+            print(
+                f"jaxviz: a device has too little memory for a batch, and takes it in {turns} "
+                "turns from here on; the last bits of the results may depend on that",
+                file=sys.stderr,
+            )
+        if shown is not None:
+            shown(progress)
+
+    return watch
 
 
 def _beside(out: str, page: str | None, log: str | None) -> tuple[str, str]:
@@ -158,8 +192,10 @@ def _beside(out: str, page: str | None, log: str | None) -> tuple[str, str]:
     name = place.rpartition("/")[2] if "://" in place else place
     stem = name.removesuffix(".zarr")
     index, count = jax.process_index(), jax.process_count()
-    own = f"{stem}.jsonl" if count == 1 else f"{stem}-{index}.jsonl"
-    return page or f"{stem}-page", log or own
+    given = Path(log or f"{stem}.jsonl")
+    # Every process has a journal of its own.
+    own = given if count == 1 else given.with_stem(f"{given.stem}-{index}")
+    return page or f"{stem}-page", str(own)
 
 
 def _target(given: str, port: inputs.Port, images: jv.data.ImageSet) -> Any:
@@ -202,7 +238,7 @@ def _going_on(out: str) -> Iterator[None]:
     """Says after a stop what is done, and how to go on."""
     try:
         yield
-    except (KeyboardInterrupt, OSError):
+    except (KeyboardInterrupt, OSError, DeviceFull):
         with contextlib.suppress(OSError):
             counts = jv.sweep_status(out).counts
             done = sum(counts.values()) - counts["pending"]

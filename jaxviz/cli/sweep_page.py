@@ -13,6 +13,7 @@ from jaxviz import report
 from jaxviz.cli import inputs, pictures
 from jaxviz.cli.maps import Occluder
 from jaxviz.sweep import Summary
+from jaxviz.sweep.strings import as_text
 from jaxviz.sweep.summary import sample
 
 __all__ = ["write"]
@@ -81,7 +82,7 @@ def write(page: str | os.PathLike, found: Summary, port: inputs.Port, images: An
 
 def _sample(found: Summary, port: inputs.Port, images: Any) -> report.Section:
     """Some of the maps, from all parts of the set."""
-    places = {name: place for place, name in enumerate(images.names)}
+    places = {as_text(name): place for place, name in enumerate(images.names)}
     figures = []
     for i, one in enumerate(sample(found.place, SAMPLE)):
         if one.image not in places:

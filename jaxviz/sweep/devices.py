@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,10 +12,11 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
+from jaxviz.attribution.covering import TooLittleMemory
 from jaxviz.sweep.methods import POSITIONS, Asked, answers
 from jaxviz.transform.memory import budget, in_batches
 
-__all__ = ["Computer", "DeviceFull", "Running", "mesh_of", "shapes_of"]
+__all__ = ["Computer", "DeviceFull", "Running", "mesh_of", "said_when_full", "shapes_of"]
 
 IMAGES = "images"
 """The axis of the mesh whose devices share the images."""
@@ -89,6 +91,24 @@ class DeviceFull(ValueError):
     """A device has too little memory for one image."""
 
 
+@contextlib.contextmanager
+def said_when_full() -> Iterator[None]:
+    """A lack of memory that no smaller turns can mend, as of inputs on their way, as `DeviceFull`.
+
+    Raises:
+      DeviceFull: where JAX says so.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if not _is_full(error):
+            raise
+        raise DeviceFull(
+            "the device's memory does not hold the model and the batches under way; give a smaller "
+            "batch."
+        ) from error
+
+
 class Running(NamedTuple):
     """A batch on its way.
 
@@ -132,6 +152,8 @@ class Computer:
         self._models = jax.device_put((model, randomized), everywhere)
         self._asked, self._mesh, self._batch = asked, mesh, batch
         self._memory, self._on_full = memory, on_full
+        # Bytes for one position, once it is known that a turn has less.
+        self._needed: int | None = None
 
     def start(self, x: Float[Array, "n h w c"], label: Int[np.ndarray, " n"]) -> Running:
         """Sends a batch off; the devices compute while the caller does other things."""
@@ -164,6 +186,16 @@ class Computer:
                 full = error
 
     def _run(self, x: Array, label: np.ndarray) -> Any:
+        memory = self._for_positions()
+        try:
+            return self._sent(x, label, memory)
+        except TooLittleMemory as error:
+            if self.turns == 1:
+                raise
+            self._needed = error.needed
+            return self._sent(x, label, error.needed)
+
+    def _sent(self, x: Array, label: np.ndarray, memory: int | None) -> Any:
         return _step(
             *self._models,
             x,
@@ -171,18 +203,20 @@ class Computer:
             asked=self._asked,
             mesh=self._mesh,
             turns=min(self.turns, self._batch),
-            memory=self._for_positions(),
+            memory=memory,
         )
 
     def _for_positions(self) -> int | None:
         # The positions of an occluder have a budget in bytes, which is what fills the memory.
         if self.turns == 1 or self._asked.method != "occlusion":
             return self._memory
-        return budget(self._memory) // self.turns
+        return max(budget(self._memory) // self.turns, self._needed or 0)
 
     def _take_less(self, error: Exception) -> None:
         most = 64 * self._batch if self._asked.method == "occlusion" else self._batch
-        if self.turns >= most:
+        # One image and one position at a time is the least.
+        least = self._needed is not None and self.turns >= self._batch
+        if self.turns >= most or least:
             raise DeviceFull("the device's memory does not hold what one image needs.") from error
         self.turns *= 2
         self._on_full(self.turns)

@@ -26,7 +26,7 @@ def batch_of(method: str, given: int | None, count: int) -> int:
       3
     """
     if given is not None:
-        return min(given, count)
+        return min(int(given), count)
     return math.ceil(count / math.ceil(count / METHODS[method].batch))
 
 

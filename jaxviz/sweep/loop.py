@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
 
 from jaxviz.data import ImageSet
 from jaxviz.sweep import hosts, store
-from jaxviz.sweep.devices import IMAGES, Computer, mesh_of, shapes_of
+from jaxviz.sweep.devices import IMAGES, Computer, mesh_of, said_when_full, shapes_of
 from jaxviz.sweep.layouts import batch_of, layouts_of
 from jaxviz.sweep.methods import Asked
-from jaxviz.sweep.parameters import checked, parameters_of, positions_of
+from jaxviz.sweep.parameters import checked, parameters_of, plain, positions_of
 from jaxviz.sweep.pipeline import Masks, Prepare, computed_and_written
 from jaxviz.sweep.rows import Rows, rows_of
 from jaxviz.sweep.store import Store
 from jaxviz.sweep.summary import Summary, mean_map, summary
 from jaxviz.sweep.watching import Clock, Progress, finishing, journal
+from jaxviz.sweep.zarr_arrays import Layout
 from jaxviz.transform import as_argument
 
 __all__ = ["sweep"]
@@ -51,8 +53,9 @@ def sweep(
     """Maps of all images of a set, in a store that survives a kill and that xarray opens.
 
     The same call goes on where another one was stopped, by whatever: the store is then the same, to
-    the bit, as that of a run of one piece, on however many devices and machines. An image that
-    cannot be read, or whose map is not finite, is noted with the reason and stops nothing.
+    the bit, as that of a run of one piece, on however many devices and machines of one kind. Only a
+    device without memory for a whole batch takes it in turns, which may round differently. An image
+    that cannot be read, or whose map is not finite, is noted with the reason and stops nothing.
 
     Args:
       images: the set, as `jv.data.open_images` gives it.
@@ -73,10 +76,12 @@ def sweep(
       randomized: the same model with other weights, as `jv.randomized` makes it: each map is
         compared with this model's.
       masks: `masks(indices)` gives of some images of the set the pixels of the input that the
-        object covers: a map's peak lies there, or not.
+        object covers: a map's peak lies there, or not. No pixels around the object are counted
+        for it, as they are in the paper (15 on each side).
       batch: how many images a device gets at one time, and are written at one time; by default what
         suits the method.
-      memory: bytes that occlusion may take at one time, as in `jv.occlusion`.
+      memory: bytes that occlusion may take at one time, as in `jv.occlusion`. A run that goes on
+        must agree in them, also where they are what the device has by default.
       devices: of this machine; by default all.
       about: what else a run that goes on must agree in, in words, as the model's name.
       log: file for a journal of JSON lines.
@@ -90,7 +95,8 @@ def sweep(
       DeviceFull: a device's memory does not hold one image; a `ValueError`.
       ValueError: an option does not fit, no image can be read, or the set has images that the store
         does not know.
-      OSError: the store, or the journal, cannot be written; what is done is kept.
+      OSError: the store, or the journal, cannot be written, or another process has failed; what is
+        done is kept.
       KeyboardInterrupt: Ctrl-C, after the batches under way are written.
 
     Example:
@@ -107,70 +113,112 @@ def sweep(
       The methods' own; Petsiuk, Das, Saenko, RISE, 2018, section 4.1 (curves); Zhang et al.,
       Top-down neural attention, 2016 (peaks); Adebayo et al., Sanity checks, 2018 (randomization).
     """
-    model = as_argument(model)
-    randomized = None if randomized is None else as_argument(randomized)
-    asked = Asked(method, target, layer, window, stride, fill, curves)
-    kept, shape = _opened(
-        os.fspath(out),
-        images,
-        model,
-        randomized,
-        asked=asked,
-        prepare=prepare,
-        masks=masks is not None,
-        batch=batch,
-        memory=memory,
-        about=about or {},
-    )
-    rows = rows_of(images, store.read_strings(kept, "image"))
-    if hosts.is_first():
-        store.forget_reasons(kept)
-    status = store.statuses(kept)
-    hosts.together("the store is read")
-    pending = [
-        number
-        for number in range(-(-len(kept) // kept.batch))
-        if (status[number * kept.batch :][: kept.batch] == store.PENDING).any()
-    ]
-    with journal(log) as note, finishing() as stopped:
-        own = hosts.own_share(pending)
-        mesh = mesh_of(devices or jax.local_devices(), len(own), method)
-        note("begin", store=kept.place, images=len(kept), batches=len(own), devices=mesh.size)
-        computer = Computer(
-            model,
-            randomized,
-            asked=asked,
-            mesh=mesh,
-            batch=kept.batch,
-            memory=memory,
-            on_full=lambda turns: note("device full", turns=turns),
-        )
-        groups = [own[i : i + mesh.shape[IMAGES]] for i in range(0, len(own), mesh.shape[IMAGES])]
-        places = [rows.places.get(name, -1) for name in rows.names]
-        of_rows = None if masks is None else lambda some: masks([places[i] for i in some])
-        clock = Clock(_images_in(own, kept), positions_of(asked, shape))
-        for written in computed_and_written(
-            kept, rows, groups, computer, prepare, of_rows, stopped
-        ):
-            progress = clock.count(written.images, len(written.failures))
-            for image, (word, reason) in written.failures.items():
-                note(word, image=rows.names[image], reason=reason)
-            note("written", **progress._asdict())
-            if watch is not None:
-                watch(progress)
-        if stopped():
-            note("interrupted")
-            raise KeyboardInterrupt
-        hosts.together("all is written")
-        status = store.statuses(kept)
-        if hosts.is_first() and not (status == store.PENDING).any():
-            store.finish(kept, {"mean_map": mean_map(kept, status)})
-        hosts.together("all is finished")
-        note("end")
+    place = os.fspath(out)
+    with contextlib.ExitStack() as stack:
+        with hosts.together("reading the images"):
+            model = as_argument(model)
+            randomized = None if randomized is None else as_argument(randomized)
+            asked = plain(Asked(method, target, layer, window, stride, fill, curves))
+            new = _new(
+                place,
+                images,
+                model,
+                randomized,
+                asked=asked,
+                prepare=prepare,
+                masks=masks,
+                batch=batch,
+                memory=memory,
+                devices=devices,
+                about=about or {},
+            )
+        with hosts.together("making the store"):
+            if hosts.is_first() and not new.made:
+                store.create(
+                    place,
+                    new.layouts,
+                    new.rows.names,
+                    known=new.known,
+                    parameters=new.parameters,
+                    about={"versions": _versions()},
+                )
+        with hosts.together("opening the store"):
+            kept = _opened(place)
+            rows = rows_of(
+                images, store.read_strings(kept, "image"), need_label=asked.target == "label"
+            )
+            if hosts.is_first():
+                store.forget_reasons(kept)
+            status = store.statuses(kept)
+            note = stack.enter_context(journal(log))
+            stopped = stack.enter_context(finishing())
+        pending = [
+            number
+            for number in range(-(-len(kept) // kept.batch))
+            if (status[number * kept.batch :][: kept.batch] == store.PENDING).any()
+        ]
+        with hosts.together("making the maps"), said_when_full():
+            own = hosts.own_share(pending)
+            mesh = mesh_of(devices or jax.local_devices(), len(own), method)
+            note("begin", store=kept.place, images=len(kept), batches=len(own), devices=mesh.size)
+            computer = Computer(
+                model,
+                randomized,
+                asked=asked,
+                mesh=mesh,
+                batch=kept.batch,
+                memory=memory,
+                on_full=lambda turns: note("device full", turns=turns),
+            )
+            step = mesh.shape[IMAGES]
+            groups = [own[i : i + step] for i in range(0, len(own), step)]
+            places = [rows.places.get(name, -1) for name in rows.names]
+            of_rows = None if masks is None else lambda some: masks([places[i] for i in some])
+            clock = Clock(_images_in(own, kept), positions_of(asked, new.shape))
+            same = _of_shape(prepare, new.shape)
+            # Closed at once when `watch` raises, so that its threads end before the store is read.
+            with contextlib.closing(
+                computed_and_written(kept, rows, groups, computer, same, of_rows, stopped)
+            ) as steps:
+                for written in steps:
+                    progress = clock.count(written.images, len(written.failures), computer.turns)
+                    for image, (word, reason) in written.failures.items():
+                        note(word, image=rows.names[image], reason=reason)
+                    note("written", **progress._asdict())
+                    if watch is not None:
+                        watch(progress)
+            if stopped():
+                note("interrupted")
+                raise KeyboardInterrupt
+        with hosts.together("finishing the store"):
+            status = store.statuses(kept)
+            if hosts.is_first() and not (status == store.PENDING).any():
+                store.finish(kept, {"mean_map": mean_map(kept, status)})
+            note("end")
     return summary(kept)
 
 
-def _opened(
+class _New(NamedTuple):
+    """What a store of the sweep is to hold.
+
+    Attributes:
+      rows: its images.
+      shape: of the model's input.
+      layouts: its arrays of numbers.
+      known: those that are known before anything is computed.
+      parameters: what a run that goes on must agree in.
+      made: whether the store is there already.
+    """
+
+    rows: Rows
+    shape: tuple[int, ...]
+    layouts: dict[str, Layout]
+    known: dict[str, np.ndarray]
+    parameters: dict[str, Any]
+    made: bool
+
+
+def _new(
     place: str,
     images: ImageSet,
     model: Callable,
@@ -178,15 +226,18 @@ def _opened(
     *,
     asked: Asked,
     prepare: Prepare,
-    masks: bool,
+    masks: Masks | None,
     batch: int | None,
     memory: int | None,
+    devices: Sequence[Any] | None,
     about: Mapping[str, str],
-) -> tuple[Store, tuple[int, ...]]:
-    """The store, made if it is not there, and the shape of the model's input."""
+) -> _New:
+    """The store as this call would make it; one that is there must agree."""
     rows = rows_of(images)
     example = _first_input(rows, prepare)
     checked(asked, example.shape, batch)
+    if masks is not None and len(images):
+        _check_masks(np.shape(masks([0])), (1, *example.shape[:2]))
     known = store.begun(place)
     size = batch_of(asked.method, batch, len(rows) if known is None else known["images"])
     agreed = parameters_of(
@@ -194,35 +245,41 @@ def _opened(
         model,
         randomized,
         shape=example.shape,
-        masks=masks,
+        categories=images.categories,
+        masks=masks is not None,
         batch=size,
         memory=memory,
+        device=(devices or jax.local_devices())[0],
         about=about,
     )
     made = store.continued(place, agreed)
     x = jax.ShapeDtypeStruct((size, *example.shape), example.dtype)
     arrays, heat = shapes_of(model, randomized, x, asked=asked, memory=memory)
     _check_classes(asked, images, arrays["probabilities"].shape[1])
-    if hosts.is_first() and not made:
-        shares = np.linspace(0, 1, asked.curves + 1, dtype=np.float32)
-        store.create(
-            place,
-            layouts_of(
-                arrays,
-                heat,
-                len(rows),
-                size,
-                method=asked.method,
-                curves=asked.curves,
-                masks=masks,
-            ),
-            rows.names,
-            known={"label": rows.labels, "share": shares},
-            parameters=agreed,
-            about={"versions": _versions()},
-        )
-    hosts.together("the store is made")
-    return store.open_store(place), example.shape
+    layouts = layouts_of(
+        arrays,
+        heat,
+        len(rows),
+        size,
+        method=asked.method,
+        curves=asked.curves,
+        masks=masks is not None,
+    )
+    shares = np.linspace(0, 1, asked.curves + 1, dtype=np.float32)
+    labels_and_shares = {"label": rows.labels, "share": shares}
+    return _New(rows, example.shape, layouts, labels_and_shares, agreed, made)
+
+
+def _opened(place: str) -> Store:
+    try:
+        return store.open_store(place)
+    except FileNotFoundError as error:
+        if hosts.is_first():
+            raise
+        raise FileNotFoundError(
+            f"{error} The first process has made it there: the place must be one that all "
+            "processes reach."
+        ) from error
 
 
 def _versions() -> dict[str, str]:
@@ -246,9 +303,30 @@ def _first_input(rows: Rows, prepare: Prepare) -> np.ndarray:
     raise ValueError(f"none of the {len(rows):,} images can be read; the first: {first}") from first
 
 
+def _of_shape(prepare: Prepare, shape: tuple[int, ...]) -> Prepare:
+    """`prepare`, for which an image whose input has another shape is one that cannot be used."""
+
+    def same(image: np.ndarray) -> np.ndarray:
+        x = np.asarray(prepare(image))
+        x = x[0] if x.ndim == 4 else x
+        if x.shape != shape:
+            raise ValueError(f"its input has the shape {x.shape}, and that of others is {shape}")
+        return x
+
+    return same
+
+
+def _check_masks(given: tuple[int, ...], fitting: tuple[int, ...]) -> None:
+    if given != fitting:
+        raise ValueError(
+            f"masks must give pixels of the model's input, {fitting} for one image; got {given}."
+        )
+
+
 def _check_classes(asked: Asked, images: ImageSet, classes: int) -> None:
     if isinstance(asked.target, str):
-        wrong = [label for label in np.unique(images.labels).tolist() if not 0 <= label < classes]
+        # -1 stands for no label: such an image is a failure of its own.
+        wrong = [label for label in np.unique(images.labels).tolist() if not -1 <= label < classes]
         if asked.target == "label" and wrong:
             raise ValueError(
                 f"target 'label' needs labels from 0 to {classes - 1}, the model's classes; one is "

@@ -156,7 +156,7 @@ def answers(
     Returns:
       Arrays by name, with the images in front; and the heat.
     """
-    logits = model(x)
+    logits = _wide(model(x))
     top, finite = jnp.argmax(logits, -1), jnp.isfinite(logits).all(-1, keepdims=True)
     # In a fused program XLA has been seen to make numbers of NaN, on a CPU.
     probabilities = jnp.where(finite, jax.nn.softmax(logits), jnp.nan)
@@ -189,4 +189,11 @@ def answers(
     if randomized is not None:
         other = method.maps(randomized, x, classes, asked, memory)
         found["likeness_randomized"] = attribution.rank_correlation(heat, other.heat)
-    return found, heat
+    return jax.tree.map(_wide, (found, heat))
+
+
+def _wide(values: Array) -> Array:
+    """Half-precision numbers, which few readers of a store know, as float32."""
+    if not jnp.issubdtype(values.dtype, jnp.floating):
+        return values
+    return values.astype(jnp.promote_types(values.dtype, jnp.float32))

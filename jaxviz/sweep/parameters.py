@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+import math
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,8 +14,37 @@ import numpy as np
 
 from jaxviz.attribution.occlusion import grid_of
 from jaxviz.sweep.methods import METHODS, Asked
+from jaxviz.sweep.strings import as_text
+from jaxviz.transform.memory import budget
 
-__all__ = ["checked", "parameters_of", "positions_of", "weights_hash"]
+__all__ = ["checked", "parameters_of", "plain", "positions_of", "weights_hash"]
+
+
+def plain(asked: Asked) -> Asked:
+    """`asked` with Python's own numbers, which the attributes of a store can hold.
+
+    Raises:
+      ValueError: one of them is no whole number, or the fill is not finite.
+
+    Example:
+      >>> import numpy as np
+      >>> plain(Asked("occlusion", np.int64(3), fill=1)).fill
+      1.0
+    """
+    numbers: dict[str, Any] = {}
+    for name in ("target", "window", "stride", "curves"):
+        value = getattr(asked, name)
+        if isinstance(value, str):
+            continue
+        try:
+            numbers[name] = operator.index(value)
+        except TypeError:
+            raise ValueError(f"{name} must be a whole number, not {value!r}.") from None
+    if not isinstance(asked.fill, str):
+        numbers["fill"] = float(asked.fill)
+        if not math.isfinite(numbers["fill"]):
+            raise ValueError(f"fill must be finite, not {asked.fill}.")
+    return asked._replace(**numbers)
 
 
 def checked(asked: Asked, shape: tuple[int, ...], batch: int | None) -> Asked:
@@ -66,7 +97,8 @@ def weights_hash(model: Callable) -> str:
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             continue
         digest.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}".encode())
-        digest.update(np.ascontiguousarray(leaf).data)
+        # As bytes: NumPy hands out no buffer of bfloat16.
+        digest.update(np.ascontiguousarray(leaf).view(np.uint8))
     return digest.hexdigest()[:16]
 
 
@@ -76,9 +108,11 @@ def parameters_of(
     randomized: Callable | None,
     *,
     shape: tuple[int, ...],
+    categories: Sequence[str],
     masks: bool,
     batch: int,
     memory: int | None,
+    device: Any,
     about: Mapping[str, str],
 ) -> dict[str, Any]:
     """All that the results depend on, beside the images, by name."""
@@ -87,6 +121,9 @@ def parameters_of(
     found |= {"weights_hash": weights_hash(model), "input": " x ".join(map(str, shape))}
     if randomized is not None:
         found["randomized_hash"] = weights_hash(randomized)
-    if memory is not None and asked.method == "occlusion":
-        found["memory"] = memory
+    if asked.method == "occlusion":
+        # Which positions come together shows in the last bits, as does the kind of device.
+        found["memory"] = int(budget(memory))
+    kinds = hashlib.sha256("\n".join(map(as_text, categories)).encode()).hexdigest()[:16]
+    found |= {"categories": f"{len(categories)} ({kinds})", "device": device.device_kind}
     return found | {"curves": asked.curves, "masks": masks, "batch": batch}

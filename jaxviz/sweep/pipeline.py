@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -48,7 +48,7 @@ def computed_and_written(
     prepare: Prepare,
     masks: Masks | None,
     stopped: Callable[[], bool],
-) -> Iterator[Written]:
+) -> Generator[Written, None, None]:
     """Computes groups of batches, one batch a device, and gives each when it is on the disk.
 
     While the devices compute one, the next is being read, and the one before written.

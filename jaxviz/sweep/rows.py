@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from jaxviz.data import ImageSet, Skipped
+from jaxviz.sweep.strings import as_text
 
 __all__ = ["Rows", "rows_of"]
 
@@ -25,6 +26,7 @@ class Rows:
       labels: of each the index of its category, -1 where there is none.
       places: of each name of the set, where it is there.
       reasons: of files that the set left out, why.
+      need_label: whether an image without a label cannot be used.
     """
 
     images: ImageSet
@@ -32,6 +34,7 @@ class Rows:
     labels: Int[np.ndarray, " n"]
     places: Mapping[str, int]
     reasons: Mapping[str, str]
+    need_label: bool = False
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -51,17 +54,23 @@ class Rows:
         """An image and its label."""
         name = self.names[index]
         if name in self.places:
-            return self.images[self.places[name]]
+            image, label = self.images[self.places[name]]
+            if self.need_label and label < 0:
+                raise ValueError("it has no label, which is the class to explain")
+            return image, label
         raise ValueError(self.reasons.get(name, "it is no longer in the set of images"))
 
 
-def rows_of(images: ImageSet, names: Sequence[str] | None = None) -> Rows:
+def rows_of(
+    images: ImageSet, names: Sequence[str] | None = None, *, need_label: bool = False
+) -> Rows:
     """The rows of a sweep.
 
     Args:
       images: the set.
       names: the rows' names, where they are known from before; by default those of the set, and
         behind them the files that it left out.
+      need_label: whether an image without a label, which is -1 then, cannot be used.
 
     Returns:
       `Rows`.
@@ -70,9 +79,10 @@ def rows_of(images: ImageSet, names: Sequence[str] | None = None) -> Rows:
       ValueError: the set is empty, or two images have one name; or it has images that are not among
         the names.
     """
-    places = {name: place for place, name in enumerate(images.names)}
-    reasons = {str(one.path): one.reason for one in images.skipped}
-    there = [*images.names, *(str(one.path) for one in images.skipped)]
+    # As the store keeps them, so that a run that goes on finds each name there.
+    places = {as_text(name): place for place, name in enumerate(images.names)}
+    reasons = {as_text(str(one.path)): one.reason for one in images.skipped}
+    there = [as_text(name) for name in [*images.names, *(str(one.path) for one in images.skipped)]]
     if not there:
         raise ValueError("images must hold at least one image, and the set is empty.")
     if len(places) + len(reasons) < len(there):
@@ -87,4 +97,4 @@ def rows_of(images: ImageSet, names: Sequence[str] | None = None) -> Rows:
         )
     labels = np.asarray(images.labels)
     known = [labels[places[name]] if name in places else -1 for name in names]
-    return Rows(images, names, np.array(known, np.int32), places, reasons)
+    return Rows(images, names, np.array(known, np.int32), places, reasons, need_label)

@@ -93,8 +93,10 @@ def _said_plainly(place: str) -> Iterator[None]:
         yield
     except OSError:
         raise
-    except Exception as error:
-        if type(error).__module__ not in ("builtins", "tensorstore"):
+    except ValueError as error:
+        # TensorStore begins what comes from a disk or a bucket with a code, as NOT_FOUND; another
+        # error, or a place outside of an array, is a bug.
+        if not re.match(r"(?!OUT_OF_RANGE)[A-Z_]+: |Parsing spec from url: ", str(error)):
             raise
         if re.search(r"No space left|quota exceeded|OS error 28\b", str(error), re.IGNORECASE):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), place) from error
@@ -116,7 +118,10 @@ def begun(place: str) -> Mapping[str, Any] | None:
         files = ts.KvStore.open(_kvstore(place)).result()
         found = files.read("zarr.json").result()
         if found.state == "value":
-            attributes = json.loads(found.value).get("attributes", {})
+            try:
+                attributes = json.loads(found.value).get("attributes", {})
+            except json.JSONDecodeError as error:
+                raise OSError(f"{place}/zarr.json is not JSON: {error}; it is damaged.") from error
             if _KEY in attributes:
                 return attributes[_KEY]
             raise OSError(f"{place} is a Zarr store, and none of a sweep; give another place.")
@@ -301,9 +306,12 @@ def write(
 
 def forget_reasons(store: Store) -> None:
     """Removes the reasons of images that are pending: those of a batch that was cut off."""
+    import tensorstore as ts
+
     pending = statuses(store) == PENDING
     with _said_plainly(store.place):
-        for key in store.files.list().result():
+        reasons = ts.KvStore.KeyRange("reason/c/", "reason/c0")
+        for key in store.files.list(reasons).result():
             part = re.fullmatch(r"reason/c/(\d+)", key.decode())
             if part and pending[int(part[1])]:
                 store.files.write(key, None).result()

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["decoded", "encoded", "metadata"]
+__all__ = ["as_text", "decoded", "encoded", "metadata"]
 
 _NUMBER = struct.Struct("<I")
 
@@ -36,6 +36,16 @@ def metadata(count: int, piece: int, axis: str) -> dict[str, Any]:
     }
 
 
+def as_text(string: str) -> str:
+    """The string as it is kept: a file's name may have bytes that are no text, shown as such.
+
+    Example:
+      >>> as_text("a\\udcff.png") == "a\\\\udcff.png"
+      True
+    """
+    return string.encode("utf-8", "backslashreplace").decode()
+
+
 def encoded(strings: Sequence[str]) -> bytes:
     """A chunk of strings: their number, and then of each its length in bytes and its UTF-8.
 
@@ -43,8 +53,7 @@ def encoded(strings: Sequence[str]) -> bytes:
       >>> encoded(["é"])
       b'\\x01\\x00\\x00\\x00\\x02\\x00\\x00\\x00\\xc3\\xa9'
     """
-    # A file's name may have bytes that are no text; they are shown as such.
-    texts = [string.encode("utf-8", "backslashreplace") for string in strings]
+    texts = [as_text(string).encode() for string in strings]
     return _NUMBER.pack(len(texts)) + b"".join(_NUMBER.pack(len(text)) + text for text in texts)
 
 

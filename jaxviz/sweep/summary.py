@@ -20,6 +20,10 @@ SCORES = ("probability", "deletion_area", "insertion_area", "in_object", "likene
 """The arrays with one number for each image whose mean says something."""
 
 
+_SUMS = 64
+"""How many batches' sums of maps are read at one time."""
+
+
 class Failure(NamedTuple):
     """An image without a map that can be used.
 
@@ -107,8 +111,14 @@ def summary(kept: Store) -> Summary:
         ],
         scores,
         curves,
-        store.read(kept, "mean_map") if not counts["pending"] and done.any() else None,
+        _kept_mean(kept) if not counts["pending"] and done.any() else None,
     )
+
+
+def _kept_mean(kept: Store) -> Float[np.ndarray, "h w"] | None:
+    """The mean map, or None where a run was killed before it was written."""
+    found = store.read(kept, "mean_map")
+    return None if np.isnan(found).all() else found
 
 
 class Sample(NamedTuple):
@@ -162,7 +172,11 @@ def mean_map(kept: Store, status: UInt8[np.ndarray, " n"]) -> Float[np.ndarray, 
     """
     done = status == store.DONE
     total = np.zeros(kept.arrays["map_sum"].shape[1:], np.float64)
-    for number in range(math.ceil(len(kept) / kept.batch)):
-        if done[number * kept.batch : (number + 1) * kept.batch].any():
-            total += store.read(kept, "map_sum", number)
+    groups = math.ceil(len(kept) / kept.batch)
+    for first in range(0, groups, _SUMS):
+        # Read together, which in a bucket is much faster, and added one by one.
+        block = store.read(kept, "map_sum", slice(first, min(first + _SUMS, groups)))
+        for number, one in enumerate(block, first):
+            if done[number * kept.batch : (number + 1) * kept.batch].any():
+                total += one
     return (total / max(done.sum(), 1)).astype(np.float32)

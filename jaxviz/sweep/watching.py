@@ -25,6 +25,7 @@ class Progress(NamedTuple):
       images_per_second: since the first batch, in which programs were compiled; 0 before.
       positions_per_second: the same for the positions of an occluder; 0 where there is none.
       seconds_left: at that speed; None before it is known.
+      turns: in how many turns a device takes its batch; more than 1 after it had too little memory.
     """
 
     total: int
@@ -33,6 +34,7 @@ class Progress(NamedTuple):
     images_per_second: float
     positions_per_second: float
     seconds_left: float | None
+    turns: int = 1
 
     def words(self) -> str:
         """It in words.
@@ -63,8 +65,8 @@ class Clock:
         # When the first batch was done, and how many images were done then.
         self._first: tuple[float, int] | None = None
 
-    def count(self, images: int, failed: int) -> Progress:
-        """Some more images are done, so many of them failed."""
+    def count(self, images: int, failed: int, turns: int = 1) -> Progress:
+        """Some more images are done, so many of them failed; a device takes a batch in turns."""
         self._done += images
         self._failed += failed
         now = time.perf_counter()
@@ -73,7 +75,8 @@ class Clock:
         elapsed, since = now - self._first[0], self._done - self._first[1]
         speed = since / elapsed if since and elapsed else 0.0
         left = (self._total - self._done) / speed if speed else None
-        return Progress(self._total, self._done, self._failed, speed, speed * self._positions, left)
+        positions = speed * self._positions
+        return Progress(self._total, self._done, self._failed, speed, positions, left, turns)
 
 
 Note = Callable[..., None]

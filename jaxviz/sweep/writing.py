@@ -82,12 +82,14 @@ def write_group(
     return Written(images, failures)
 
 
-_NOT_FINITE = "the map, or the model's output, has values that are not finite"
+_NOT_FINITE = "the map, a curve, or the model's output has values that are not finite"
 
 
 def _finite(kept: Store, arrays: Mapping[str, np.ndarray], count: int) -> Bool[np.ndarray, " n"]:
-    """Of which images the maps and the probabilities are numbers throughout."""
-    checked = [*METHODS[kept.about["parameters"]["method"]].axes, "probabilities"]
+    """Of which images maps, probabilities and curves are numbers throughout."""
+    # How alike the maps of two models are is no number where one of them is constant.
+    curves = [name for name in ("deletion", "insertion") if name in arrays]
+    checked = [*METHODS[kept.about["parameters"]["method"]].axes, "probabilities", *curves]
     rows = [np.isfinite(arrays[name]).reshape(count, -1).all(1) for name in checked]
     return np.all(rows, 0)
 

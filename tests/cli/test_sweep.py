@@ -15,6 +15,7 @@ from PIL import Image
 
 import jaxviz as jv
 from jaxviz.cli import main, sweep
+from jaxviz.sweep import Progress
 
 NET = ["--model", "shapes-plain"]
 
@@ -98,6 +99,11 @@ def test_a_folder_with_broken_files(tmp_path, capsys):
         (["shapes:4", *NET, "--out", "m", "--target", "rign"], "nearest: ring"),
         (["digits", *NET, "--out", "m", "--seed", "-1"], "--seed must be from 0"),
         (["shapes:4", *NET, "--out", "m", "--processes", "2"], "must be given together"),
+        (
+            [*("shapes:4", *NET, "--out", "m"), *("--processes", "2", "--process", "0")]
+            + ["--coordinator", "first-machine"],
+            "--coordinator must be HOST:PORT",
+        ),
         (["--status", "nowhere"], "no store of a sweep at nowhere"),
     ],
 )
@@ -117,6 +123,36 @@ def test_other_options_are_refused_by_name(done, tmp_path, capsys):
     for words in ("method grad-cam (now saliency)", "layer layer5 (now not given)"):
         assert words in said
     assert said.count("\n") == 1
+
+
+def test_processes_that_do_not_find_each_other(capsys, monkeypatch, tmp_path):
+    def alone(*arguments):
+        raise ValueError("coordinator_address should be defined.\nMore of it.")
+
+    monkeypatch.setattr(sweep.jax.distributed, "initialize", alone)
+    assert run("sweep", "shapes:4", *NET, "--out", tmp_path / "m", "--distributed") == 2
+    said = capsys.readouterr().err
+    assert said == (
+        "jaxviz: the processes do not find each other: coordinator_address should be defined.\n"
+    )
+
+
+def test_every_process_has_a_journal_of_its_own(monkeypatch):
+    assert sweep._beside("a/m.zarr", None, None) == ("a/m-page", "a/m.jsonl")
+    monkeypatch.setattr(sweep.jax, "process_count", lambda: 2)
+    monkeypatch.setattr(sweep.jax, "process_index", lambda: 1)
+    assert sweep._beside("a/m.zarr", None, None) == ("a/m-page", "a/m-1.jsonl")
+    assert sweep._beside("gs://b/m.zarr", "p", "x/log.txt") == ("p", "x/log-1.txt")
+
+
+def test_a_full_device_is_said_once(capsys):
+    shown = []
+    watch = sweep._watch(shown.append)
+    for done, turns in enumerate([1, 2, 2, 4]):
+        watch(Progress(4, done, 0, 1.0, 0.0, None, turns))
+    assert len(shown) == 4
+    said = capsys.readouterr().err.splitlines()
+    assert ["in 2 turns" in said[0], "in 4 turns" in said[1], len(said)] == [True, True, 2]
 
 
 def test_the_input_is_the_cards():

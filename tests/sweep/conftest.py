@@ -1,6 +1,8 @@
 import contextlib
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,17 +17,17 @@ class Server:
 
     def __init__(self, cache, log):
         environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(HERE.parents[1])}
-        self.cache, self.log = cache, log
+        self.cache, self.log, self.child = cache, log, None
         with log.open("ab") as said:
             self.process = subprocess.Popen(
                 [sys.executable, "-W", "ignore", str(HERE / "small_sweep.py")],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=said,
-                text=True,
+                bufsize=0,
                 env=environment,
             )
-        assert self.process.stdout.readline() == "ready\n", log.read_text()
+        assert self.process.stdout.readline() == b"ready\n", log.read_text()
 
     def begin(self, out, **task):
         """Begins a sweep; its process's number."""
@@ -42,12 +44,21 @@ class Server:
             "pause": 0.0,
         }
         task = {**usual, **task, "out": str(out), "cache": str(self.cache)}
-        self.process.stdin.write(json.dumps(task) + "\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline())
+        self.process.stdin.write(json.dumps(task).encode() + b"\n")
+        self.child = self.said(60)
+        return self.child
 
-    def status(self):
-        """How the sweep ended: 0, or as `os.waitpid` says it."""
+    def status(self, seconds=300):
+        """How the sweep ended: 0, or as `os.waitpid` says it. It has so many seconds."""
+        return self.said(seconds)
+
+    def said(self, seconds):
+        # Nothing waits in a buffer, which `select` would not see: there is none.
+        if not select.select([self.process.stdout], [], [], seconds)[0]:
+            if self.child:
+                os.kill(self.child, signal.SIGKILL)
+                self.process.stdout.readline()
+            raise TimeoutError(f"nothing for {seconds} s; {self.log.read_text()}")
         return int(self.process.stdout.readline())
 
     def do(self, out, **task):

@@ -33,6 +33,12 @@ CASES = {
 }
 
 
+def free_port():
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return free.getsockname()[1]
+
+
 @pytest.fixture(scope="module")
 def alone(server, tmp_path_factory):
     """`alone(case)`: the store of a run on one device."""
@@ -55,15 +61,35 @@ def test_eight_devices_store_what_one_does(case, alone, server, tmp_path):
 @pytest.mark.parametrize("case", ["saliency", "occlusion"])
 def test_two_processes_store_what_one_does(case, alone, servers, tmp_path):
     both = servers(2)
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     for process, server in enumerate(both):
         task = {"devices": 2, "processes": 2, "process": process, "port": port}
         server.begin(tmp_path / "two", **CASES[case], **task)
     for server in both:
         assert server.status() == 0, server.log.read_text()
     assert files(tmp_path / "two") == alone(case)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_process_that_fails_ends_the_others(late, servers, tmp_path):
+    # Before there is a store, for an option; or later, for a journal that cannot be written.
+    wrong = {"log": str(tmp_path / "nowhere" / "log")} if late else {"curves": -1}
+    both, port = servers(2), free_port()
+    before = [server.log.stat().st_size for server in both]
+    for process, server in enumerate(both):
+        options = {"batch": 2, **(wrong if process else {})}
+        task = {"options": options, "processes": 2, "process": process, "port": port}
+        server.begin(tmp_path / "two", **task)
+    for server in both:
+        assert server.status(60) != 0
+    said = [server.log.read_text()[size:] for server, size in zip(both, before, strict=True)]
+    step = "opening the store" if late else "reading the images"
+    assert f"process 1 stopped while {step}, and said why" in said[0]
+    reason = "nowhere" if late else "curves must not be negative"
+    assert f"process 1 stopped while {step}, and waits" in said[1]
+    assert reason in said[1]
+    # What was begun can be gone on with, here by one process.
+    both[0].do(tmp_path / "two", options={"batch": 2})
 
 
 @pytest.mark.parametrize("method", ["guided", "deconvnet", "grad-cam", "cam", "saliency"])

@@ -141,6 +141,149 @@ def test_a_bad_image_does_not_touch_the_others(folder, tmp_path):
     np.testing.assert_array_equal(sound[others], broken[others])
 
 
+def test_a_name_that_is_no_text(folder, tmp_path):
+    odd = os.fsdecode(b"\xff.png")
+    photo(folder / "cats" / "plain.png").rename(folder / "cats" / odd)
+    out = tmp_path / "maps"
+    with pytest.raises(KeyboardInterrupt):
+        swept(folder, out, batch=1, watch=lambda progress: signal.raise_signal(signal.SIGINT))
+    assert swept(folder, out, batch=1).counts["done"] == 26
+    assert "cats/\\udcff.png" in store.read_strings(store.open_store(str(out)), "image")
+
+
+def test_an_image_with_an_input_of_another_shape(folder, tmp_path):
+    photo(folder / "dogs" / "large.png", (200, 200))
+    found = swept(folder, tmp_path / "m", prepare=lambda x: x if len(x) > 99 else prepare(x))
+    assert [one[:2] for one in found.failures] == [("dogs/large.png", "unreadable")]
+    assert "(200, 200, 3), and that of others is (16, 16, 3)" in found.failures[0].reason
+
+
+class WithoutLabel:
+    """A set of which one image has no label, and another one cannot be read."""
+
+    categories = tuple("abcdefghij")
+    labels = np.array([3, -1, -1, 4])
+    names = tuple("wxyz")
+    skipped = ()
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        if index == 2:
+            raise ValueError("broken")
+        return np.full((SIZE, SIZE, 3), index / 4, np.float32), int(self.labels[index])
+
+
+def test_an_image_without_a_label(tmp_path):
+    options = {"prepare": np.asarray, "batch": 2}
+    found = sweep(
+        WithoutLabel(), model, "saliency", out=tmp_path / "own", target="label", **options
+    )
+    assert [(one.image, one.reason) for one in found.failures] == [
+        ("x", "it has no label, which is the class to explain"),
+        ("y", "broken"),
+    ]
+    found = sweep(WithoutLabel(), model, "saliency", out=tmp_path / "top", **options)
+    assert [one.image for one in found.failures] == ["y"]
+
+
+def test_reasons_of_what_was_cut_off_are_forgotten(tmp_path):
+    images = jv.data.shapes_images(20, size=SIZE)
+    options = {"prepare": np.asarray, "batch": 2}
+    sweep(images, model, "saliency", out=tmp_path / "undisturbed", **options)
+    press = lambda progress: signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(images, model, "saliency", out=tmp_path / "maps", watch=press, **options)
+    # As if the last batch had been cut off between its reasons and its status.
+    assert store.statuses(store.open_store(str(tmp_path / "maps")))[-1] == store.PENDING
+    (tmp_path / "maps" / "reason" / "c").mkdir(exist_ok=True)
+    (tmp_path / "maps" / "reason" / "c" / "19").write_bytes(b"of another day")
+    sweep(images, model, "saliency", out=tmp_path / "maps", **options)
+    assert files(tmp_path / "maps") == files(tmp_path / "undisturbed")
+
+
+def test_a_mean_map_that_was_not_written_is_none(tmp_path):
+    options = {"prepare": np.asarray, "out": tmp_path / "maps"}
+    images = jv.data.shapes_images(3, size=SIZE)
+    sweep(images, model, "saliency", **options)
+    shutil.rmtree(tmp_path / "maps" / "mean_map" / "c")
+    assert jv.sweep_status(tmp_path / "maps").mean_map is None
+    assert sweep(images, model, "saliency", **options).mean_map is not None
+
+
+def test_curves_that_are_not_finite_are_noted(tmp_path):
+    images = jv.data.shapes_images(2, size=SIZE)
+
+    def fragile(x):
+        # Only what is half removed has it not.
+        return jnp.where(jnp.abs(x).mean((1, 2))[:, :1] < 1e-6, jnp.nan, model(x))
+
+    options = {"prepare": np.asarray, "curves": 2}
+    found = sweep(images, fragile, "saliency", out=tmp_path / "maps", **options)
+    assert found.counts["not_finite"] == 2
+    assert "a curve" in found.failures[0].reason
+
+
+def test_a_store_of_half_precision(tmp_path):
+    weights = jnp.linspace(-1, 1, 30, dtype=jnp.bfloat16).reshape(3, 10)
+    half = jax.tree_util.Partial(lambda w, x: x.astype(w.dtype).mean((1, 2)) @ w, weights)
+    images = jv.data.shapes_images(3, size=SIZE)
+    out = tmp_path / "maps"
+    found = sweep(images, half, "saliency", out=out, prepare=np.asarray, curves=2)
+    assert found.counts["done"] == 3
+    kept = store.open_store(str(out))
+    for name in ("map", "probabilities", "deletion", "map_sum"):
+        assert store.read(kept, name).dtype == np.float32
+    other = jax.tree_util.Partial(half.func, -weights)
+    with pytest.raises(OtherSweep, match="weights_hash"):
+        sweep(images, other, "saliency", out=out, prepare=np.asarray, curves=2)
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    images = jv.data.shapes_images(2, size=SIZE)
+    options = {"out": tmp_path / "maps", "prepare": np.asarray}
+    numbers = {"window": 8, "stride": 8, "batch": 1, "target": 3, "fill": 1, "memory": 1 << 24}
+    arrays = {name: np.int64(value) for name, value in numbers.items()}
+    sweep(images, model, "occlusion", **arrays, **options)
+    assert sweep(images, model, "occlusion", **numbers, **options).counts["done"] == 2
+
+
+def test_a_damaged_store_is_said_to_be(tmp_path):
+    (tmp_path / "zarr.json").write_text('{"attributes": ')
+    with pytest.raises(OSError, match=r"zarr.json is not JSON.*damaged"):
+        jv.sweep_status(tmp_path)
+
+
+def test_a_bug_is_no_fault_of_the_disk(tmp_path):
+    options = {"out": tmp_path / "maps", "prepare": np.asarray}
+    sweep(jv.data.shapes_images(2, size=SIZE), model, "saliency", **options)
+    kept = store.open_store(str(tmp_path / "maps"))
+    with pytest.raises(ValueError, match="aligning dimensions"):
+        store.finish(kept, {"mean_map": np.zeros(3, np.float32)})
+    (tmp_path / "maps" / "map" / "zarr.json").write_text("damaged")
+    with pytest.raises(OSError, match="cannot be read or written"):
+        store.open_store(str(tmp_path / "maps"))
+
+
+def test_other_categories_are_another_sweep(tmp_path):
+    one, other = WithoutLabel(), WithoutLabel()
+    other.categories = tuple("jihgfedcba")
+    options = {"out": tmp_path / "maps", "prepare": np.asarray}
+    sweep(one, model, "saliency", **options)
+    with pytest.raises(OtherSweep, match=r"with categories 10 \("):
+        sweep(other, model, "saliency", **options)
+
+
+def test_masks_of_another_size_are_refused(tmp_path):
+    images = jv.data.shapes_images(2, size=SIZE)
+    masks = jv.data.shapes_images(2, size=2 * SIZE).masks
+    options = {"out": tmp_path / "maps", "prepare": np.asarray, "masks": masks}
+    with pytest.raises(ValueError, match=r"\(1, 16, 16\) for one image; got \(1, 32, 32\)"):
+        sweep(images, model, "saliency", **options)
+    assert not (tmp_path / "maps").exists()
+
+
 def test_a_folder_that_changes_during_the_run(folder, tmp_path):
     images = jv.data.open_images(str(folder), check=False)
 
@@ -242,6 +385,45 @@ def test_a_device_that_cannot_hold_one_image(tmp_path, monkeypatch):
     images = jv.data.shapes_images(4, size=SIZE)
     with pytest.raises(DeviceFull, match="does not hold what one image needs"):
         sweep(images, model, "saliency", out=tmp_path / "maps", prepare=np.asarray)
+
+
+def test_inputs_that_the_device_cannot_hold(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes.")
+
+    monkeypatch.setattr(jax, "device_put", full)
+    images = jv.data.shapes_images(4, size=SIZE)
+    with pytest.raises(DeviceFull, match="give a smaller batch"):
+        sweep(images, model, "saliency", out=tmp_path / "maps", prepare=np.asarray)
+
+
+@pytest.mark.parametrize("enough", [True, False])
+def test_a_full_device_gets_down_to_one_position(enough, tmp_path, monkeypatch):
+    step, memory = devices._step, []
+
+    def full_at_first(*arguments, **options):
+        found = step(*arguments, **options)  # raises where the positions have too little
+        memory.append(options["memory"])
+        if len(set(memory)) < 3 or not enough:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+        return found
+
+    monkeypatch.setattr(devices, "_step", full_at_first)
+    monkeypatch.setattr(full_at_first, "eval_shape", step.eval_shape, raising=False)
+    images = jv.data.shapes_images(2, size=SIZE)
+    options = {"prepare": np.asarray, "batch": 2, "window": 4, "stride": 4}
+    options |= {"out": tmp_path / "maps"}
+    with pytest.raises(ValueError, match="memory must hold") as caught:
+        sweep(images, model, "occlusion", memory=1, **options)
+    needed = caught.value.needed
+    # A half is enough for a position, a quarter is not.
+    options["memory"] = 3 * needed
+    if enough:
+        assert sweep(images, model, "occlusion", **options).counts["done"] == 2
+    else:
+        with pytest.raises(DeviceFull, match="does not hold what one image needs"):
+            sweep(images, model, "occlusion", **options)
+    assert list(dict.fromkeys(memory)) == [3 * needed, 3 * needed // 2, needed]
 
 
 def test_another_error_of_a_device_is_no_lack_of_memory(tmp_path, monkeypatch):
@@ -350,6 +532,8 @@ def test_a_place_that_is_taken_is_left_alone(tmp_path):
         ({"method": "grad-cam"}, "grad-cam needs the layer"),
         ({"method": "occlusion", "window": 99}, "must fit into the image"),
         ({"method": "occlusion", "window": 4, "fill": "max"}, "fill must be a number or 'mean'"),
+        ({"method": "occlusion", "fill": np.nan}, "fill must be finite"),
+        ({"method": "occlusion", "window": 4.5}, "window must be a whole number, not 4.5"),
         ({"curves": -1}, "curves must not be negative"),
         ({"batch": 0}, "batch must be at least 1, got 0"),
     ],
