@@ -47,8 +47,8 @@ def train(
 ) -> None:
     """Trains a net from scratch; started again, it goes on after its last epoch.
 
-    With the defaults this is the run that made the packaged weights: bit for bit on the machine that
-    made them, to rounding on others.
+    With the defaults this is the run that made the packaged weights: bit for bit on the machine
+    that made them, to rounding on others.
 
     Example: jaxviz train --model shapes-plain --data digits --epochs 20 --out trained
 
