@@ -78,7 +78,7 @@ def checked_occluder(side: int, window: int | None, stride: int | None, fill: st
 
     Example:
       >>> checked_occluder(224, None, None, "0")
-      Occluder(window=32, stride=16, fill=0.0)
+      Occluder(window=32, stride=16, fill=0.0, coarse=1)
     """
     default_window, _ = choose.default_window(side)
     window = default_window if window is None else window
