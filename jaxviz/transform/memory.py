@@ -144,4 +144,6 @@ def in_batches(f: Callable, items: Any, batch: int, *, axis: str | None = None) 
     found = jax.lax.map(lambda index: f(jax.tree.map(lambda leaf: leaf[index], items)), own)
     if axis is not None:
         found = jax.lax.all_gather(found, axis, tiled=True)
-    return jax.tree.map(lambda value: value.reshape(-1, *value.shape[2:])[:count], found)
+    # Not -1: a value may have no entries.
+    places = devices * each * size
+    return jax.tree.map(lambda value: value.reshape(places, *value.shape[2:])[:count], found)
