@@ -271,7 +271,7 @@ def numbers(study: Study) -> dict[str, Any]:
 
 def _told(energy: studies.MaskEnergy) -> dict[str, Any]:
     """The shares of a channel's images; JSON has no NaN, which an empty projection has."""
-    inside = np.where(np.isnan(energy.inside), None, energy.inside)
+    inside = np.where(np.isnan(energy.inside), np.array(None), energy.inside)
     return energy._asdict() | {"inside": inside.tolist()}
 
 

@@ -162,8 +162,10 @@ def _images(spec: str, most: int, strict: bool) -> _Held:
             shown, part.labels, categories=part.categories, names=part.names
         )
 
+    learned_images, test_images = (held(one.images) for one in sets)
     return _Held(
-        *(held(one.images) for one in sets),
+        learned_images,
+        test_images,
         [one.pixels for one in sets],
         [line for one in sets for line in one.skipped],
     )

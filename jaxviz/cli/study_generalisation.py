@@ -217,6 +217,6 @@ def _numbers(found: Generalisation) -> dict[str, Any]:
     return {
         "accuracy": found.mean,
         # JSON has no NaN.
-        "std": np.where(np.isnan(found.spread), None, found.spread).tolist(),
+        "std": np.where(np.isnan(found.spread), np.array(None), found.spread).tolist(),
         "largest_gradient": found.gradient,
     }

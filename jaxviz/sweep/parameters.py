@@ -98,7 +98,7 @@ def weights_hash(model: Callable) -> str:
             continue
         digest.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}".encode())
         # As bytes: NumPy hands out no buffer of bfloat16.
-        digest.update(np.ascontiguousarray(leaf).view(np.uint8))
+        digest.update(np.ascontiguousarray(leaf).view(np.uint8).data)
     return digest.hexdigest()[:16]
 
 
